@@ -161,6 +161,10 @@ class JobView(Record):
     """Of a command; only in the response for a single job. Whoever can list the machine's processes sees it, too."""
     after: list[DependencyView] = []
     """What it waits for, or waited for, before its start; only in the response for a single job."""
+    begin_t: float | None = None
+    """It starts no earlier; only in the response for a single job."""
+    only: str | None = None
+    """It runs in these hours of the day alone, in the daemon's local time; only in the response for a single job."""
     exit_status: int | None = None
     """Of a command that is over, negative for a signal; only in the response for a single job."""
 
@@ -357,6 +361,10 @@ class Submission(Record):
     of its budget. Held if one of them cannot be met any more."""
     after_any: DependencyNames = []
     """Start when each of these jobs is over, in whatever state."""
+    begin: str | None = Field(default=None, min_length=1, max_length=100)
+    """Start no earlier: 22:00, 2026-12-01T08:00 or +2h, in the daemon's local time."""
+    only: str | None = Field(default=None, min_length=1, max_length=100)
+    """Run in these hours of the day alone, such as 20:00-08:00 in the daemon's local time; not for a command."""
 
 
 class SubmitPretrain(Submission):

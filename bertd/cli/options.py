@@ -60,6 +60,24 @@ AfterAnyOption = Annotated[
         show_default=False,
     ),
 ]
+BeginOption = Annotated[
+    str | None,
+    typer.Option(
+        "--begin",
+        metavar="TIME",
+        help="Start no earlier: 22:00, 2026-12-01T08:00 or +2h, in the daemon's local time.",
+        show_default=False,
+    ),
+]
+OnlyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--only",
+        metavar="HOURS",
+        help="Run in these hours of the day alone, such as 20:00-08:00; paused outside of them.",
+        show_default=False,
+    ),
+]
 
 
 def split_jobs(texts: list[str] | None) -> list[str]:

@@ -15,6 +15,7 @@ from bertd.api.models import API_VERSION, VersionView
 from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler, SweepRequests
+from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.api.views import Views
 from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.configuration.live import LiveConfiguration
@@ -150,7 +151,7 @@ def build_services(
         run_metrics=run_metrics,
         devices=devices,
         marker_grids=marker_grid_table,
-        dependencies=dependencies,
+        start_conditions=StartConditionViews(database, dependencies=dependencies),
         drained=drained.askers,
     )
     hub = EventHub(events)

@@ -66,6 +66,7 @@ from bertd.records.score_comparison import (
     TaskDifference,
     TaskTrials,
 )
+from bertd.records.start_times import DailyHours, StartTimes
 from bertd.records.states import BudgetUnit, ExitClass, JobKind, JobState, PauseKind
 from bertd.records.sweep import SettingState, SweepRung, SweepSpec, SweepState
 
@@ -81,6 +82,7 @@ __all__ = [
     "CommandKind",
     "CommandRecord",
     "ComparisonRequest",
+    "DailyHours",
     "Dependency",
     "DependencyCondition",
     "DependencyState",
@@ -129,6 +131,7 @@ __all__ = [
     "SettingState",
     "Severity",
     "StartRecord",
+    "StartTimes",
     "StartupRecord",
     "StateRecord",
     "StepRecord",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from bertd.api.models import SubmitPretrain, VersionView
+from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.api.views import Views
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -314,7 +315,9 @@ class SimulatedDaemon:
         )
         version = VersionView(bertd="", api=1, pid=0, state_dir=str(paths.root), started_t=0.0)
         self.views = Views(
-            dependencies=Dependencies(self.database, self.queue, run_metrics=run_metrics),
+            start_conditions=StartConditionViews(
+                self.database, dependencies=Dependencies(self.database, self.queue, run_metrics=run_metrics)
+            ),
             version=version,
             queue=self.queue,
             events=self.events,

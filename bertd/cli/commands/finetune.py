@@ -33,7 +33,9 @@ from bertd.cli.finetune_options import (
 from bertd.cli.options import (
     AfterAnyOption,
     AfterOption,
+    BeginOption,
     JsonOption,
+    OnlyOption,
     PriorityOption,
     SocketOption,
     connect,
@@ -76,6 +78,8 @@ def finetune(
     priority: PriorityOption = 0,
     after: AfterOption = None,
     after_any: AfterAnyOption = None,
+    begin: BeginOption = None,
+    only: OnlyOption = None,
     dry_run: DryRunOption = False,
     socket: SocketOption = None,
     json: JsonOption = False,
@@ -108,6 +112,8 @@ def finetune(
             priority=priority,
             after=split_jobs(after),
             after_any=split_jobs(after_any),
+            begin=begin,
+            only=only,
         )
         submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
         return
@@ -149,6 +155,8 @@ def finetune(
         priority=priority,
         after=split_jobs(after),
         after_any=split_jobs(after_any),
+        begin=begin,
+        only=only,
     )
     if dry_run:
         _describe_data(request, json=json)

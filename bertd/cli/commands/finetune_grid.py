@@ -136,6 +136,8 @@ def make_grid(
     priority: int,
     after: list[str],
     after_any: list[str],
+    begin: str | None,
+    only: str | None,
 ) -> SubmitGrid:
     """The grid that the options describe.
 
@@ -174,6 +176,8 @@ def make_grid(
         priority=priority,
         after=after,
         after_any=after_any,
+        begin=begin,
+        only=only,
     )
 
 

@@ -26,7 +26,9 @@ from bertd.cli.completion import complete_recipe, complete_set
 from bertd.cli.options import (
     AfterAnyOption,
     AfterOption,
+    BeginOption,
     JsonOption,
+    OnlyOption,
     PriorityOption,
     SocketOption,
     connect,
@@ -72,6 +74,8 @@ def submit(
     priority: PriorityOption = 0,
     after: AfterOption = None,
     after_any: AfterAnyOption = None,
+    begin: BeginOption = None,
+    only: OnlyOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
     ] = False,
@@ -98,6 +102,8 @@ def submit(
             priority=priority,
             after=split_jobs(after),
             after_any=split_jobs(after_any),
+            begin=begin,
+            only=only,
             hold=hold,
         )
         submit_command(order, socket=socket, json=json)
@@ -135,6 +141,8 @@ def submit(
             priority=priority,
             after=split_jobs(after),
             after_any=split_jobs(after_any),
+            begin=begin,
+            only=only,
             hold=hold,
         )
     )

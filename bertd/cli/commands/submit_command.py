@@ -102,6 +102,8 @@ def make_command(
     priority: int,
     after: list[str],
     after_any: list[str],
+    begin: str | None,
+    only: str | None,
     hold: bool,
 ) -> SubmitCommand:
     """The submission that the options describe, with the folder and the environment of this process.
@@ -125,6 +127,8 @@ def make_command(
         priority=priority,
         after=after,
         after_any=after_any,
+        begin=begin,
+        only=only,
         hold=hold,
     )
 

@@ -227,6 +227,8 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         ("command", shlex.join(job.argv)),
         ("folder", job.folder),
         ("devices", _describe_lease(job)),
+        ("begin", "" if job.begin_t is None else f"not before {_local_time(job.begin_t)}"),
+        ("hours", "" if job.only is None else f"{job.only} alone, in the daemon's local time"),
         ("after", "; ".join(_describe_dependency(each) for each in job.after)),
         ("submitted", f"{_local_time(job.created_t)} by uid {job.owner_uid}, priority {job.priority}"),
         ("started", _local_time(job.started_t)),

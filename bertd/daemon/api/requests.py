@@ -25,6 +25,7 @@ from bertd.api.models import (
 )
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.quota import require_quota
+from bertd.daemon.admission.start_times import read_start_times
 from bertd.daemon.api.connections import Roles
 from bertd.daemon.api.views import Views
 from bertd.daemon.command_submissions import CommandSubmissions
@@ -43,6 +44,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.jobs.store.sweep_table import SweepTable
 from bertd.records import BudgetRequest, Record
 
@@ -151,6 +153,7 @@ class RequestHandler:
         self._submissions = submissions
         self._command_submissions = command_submissions
         self._dependencies = dependencies
+        self._start_times = StartTimesTable(database)
         self._job_actions = job_actions
         self._budget_changes = budget_changes
         self._device_drains = device_drains
@@ -181,6 +184,7 @@ class RequestHandler:
                 self._require_quota(uid)
                 # Before the job exists, so that @ is not the job itself.
                 dependencies = self._dependencies.resolve(after=submission.after, after_any=submission.after_any)
+                start_times = read_start_times(submission, now=now)
                 if isinstance(submission, SubmitPretrain):
                     job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitGrid):
@@ -190,6 +194,7 @@ class RequestHandler:
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
                 self._dependencies.add(job, dependencies)
+                self._start_times.insert(job.id, start_times)
                 change.finish(self._views.job(job))
         return change.answer
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from bertd.api.models import (
     BudgetView,
-    DependencyView,
     DeviceView,
     EventView,
     JobView,
@@ -20,11 +19,10 @@ from bertd.api.models import (
 )
 from bertd.daemon.api.command_views import with_command
 from bertd.daemon.api.ended_views import EndedViews
+from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.dependency_check import is_met
 from bertd.daemon.scheduling.devices import Devices
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
@@ -106,7 +104,7 @@ class Views:
         run_metrics: RunMetrics,
         devices: Devices,
         marker_grids: MarkerGridTable,
-        dependencies: Dependencies,
+        start_conditions: StartConditionViews,
         drained: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.version = version
@@ -115,7 +113,7 @@ class Views:
         self._run_metrics = run_metrics
         self._devices = devices
         self._marker_grids = marker_grids
-        self._dependencies = dependencies
+        self._start_conditions = start_conditions
         self._drained = drained
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
@@ -125,18 +123,7 @@ class Views:
 
     def job(self, job: Job) -> JobView:
         """One job."""
-        after = [
-            DependencyView(
-                job_id=other.id,
-                name=other.name,
-                condition=dependency.condition,
-                marker=dependency.marker,
-                state=dependency.state,
-                is_met=is_met(dependency, other),
-            )
-            for dependency, other in self._dependencies.of_job(job.id)
-        ]
-        view = self._job(job, leases=self._queue.leases()).model_copy(update={"after": after})
+        view = self._start_conditions.with_conditions(self._job(job, leases=self._queue.leases()), job)
         return with_command(view, job) if job.kind is JobKind.COMMAND else view
 
     def jobs(

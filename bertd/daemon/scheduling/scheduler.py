@@ -6,6 +6,7 @@ Only it writes to the queue what the runners report. Requests are handled betwee
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -20,23 +21,29 @@ from bertd.daemon.scheduling.device_counts import apply_device_count
 from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
+from bertd.daemon.scheduling.time_check import reason_to_pause
+from bertd.daemon.scheduling.waiting_jobs import WaitingJobs
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import (
     Actor,
+    JobChange,
+    change_at_closing,
     change_at_recovery,
     change_at_shutdown,
     change_at_start,
-    change_by_broken_dependency,
-    reason_to_wait,
 )
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.records import JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths
 
 logger = logging.getLogger(__name__)
+
+_CLOSE_AGAIN_S = 60.0
+"""After which a job that could not be paused at the end of its hours is paused again."""
 
 
 class Scheduler:
@@ -66,11 +73,16 @@ class Scheduler:
         self._drained = drained
         self._queue_jobs = queue_jobs
         self._clock = clock
-        self._dependencies = Dependencies(database, queue, run_metrics=run_metrics)
+        self._start_times = StartTimesTable(database)
+        self._waiting_jobs = WaitingJobs(
+            database, queue, dependencies=Dependencies(database, queue, run_metrics=run_metrics)
+        )
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
         self._journal_follower = JournalFollower(
             database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
         )
+        self._closed_t: dict[int, float] = {}
+        """By job: when it was last paused because its hours were over."""
         self.is_stopping = False
         """No job is started any more."""
 
@@ -105,6 +117,7 @@ class Scheduler:
             except BertdError as error:
                 self._mark_lost(job, reason=str(error))
         if not self.is_stopping:
+            self._pause_outside_of_hours()
             self._queue_jobs()
             self._start_waiting_jobs()
         return has_more
@@ -114,7 +127,8 @@ class Scheduler:
         self.is_stopping = True
         for job in self.jobs_to_save():
             try:
-                self._save_or_terminate(job, now=self._clock())
+                if (change := change_at_shutdown(job.status)) is not None:
+                    self._save(job, change, asked_by="the daemon, which is being stopped", now=self._clock())
             except StorageError as error:
                 # The others can still be saved.
                 logger.error("job %d cannot be sent the command to save, and keeps running: %s", job.id, error)
@@ -123,15 +137,13 @@ class Scheduler:
         """Those with a runner that the end of the daemon pauses; a command cannot be continued, so it keeps running."""
         return [job for job in self._queue.live() if job.kind is not JobKind.COMMAND]
 
-    def _save_or_terminate(self, job: Job, *, now: float) -> None:
-        change = change_at_shutdown(job.status)
-        if change is None:
-            return
+    def _save(self, job: Job, change: JobChange, *, asked_by: str, now: float) -> None:
+        """Have a job save: a run by a command, another by ending its runner."""
         with self._database.transaction():
             self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
             if change.command is not None and job.kind is JobKind.PRETRAIN:
                 control = JobPaths(Path(job.folder)).control
-                post(control, verb=change.command, asked_by="the daemon, which is being stopped", now=now)
+                post(control, verb=change.command, asked_by=asked_by, now=now)
         if job.kind is not JobKind.PRETRAIN and job.id in self._runners.attached:
             self._runners.terminate(job.id)
 
@@ -209,7 +221,7 @@ class Scheduler:
         self._run_metrics.close_follower(job)
 
     def _start_waiting_jobs(self) -> None:
-        waiting = self._apply_dependencies(self._queue.waiting())
+        waiting = self._waiting_jobs.may_start(now=self._clock())
         if not waiting:
             return
         occupied, leases = self._foreign_processes(), self._queue.leases()
@@ -217,26 +229,18 @@ class Scheduler:
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
                 continue
-            self._set_reason_to_wait(decision.job, decision.reason)
+            self._waiting_jobs.set_reason(decision.job, decision.reason)
 
-    def _apply_dependencies(self, waiting: list[Job]) -> list[Job]:
-        """Those that may start as far as other jobs are concerned; the others say what they wait for, or are held."""
-        verdicts = self._dependencies.verdicts(waiting)
-        for job in waiting:
-            verdict = verdicts.get(job.id)
-            if verdict is not None and verdict.broken:
-                with self._database.transaction():
-                    self._dependencies.hold(job.id, verdict)
-                    change = change_by_broken_dependency(verdict.broken_reason)
-                    self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=self._clock())
-            elif verdict is not None and verdict.waits_for:
-                self._set_reason_to_wait(job, verdict.waits_for)
-        return [job for job in waiting if job.id not in verdicts or verdicts[job.id].may_start]
-
-    def _set_reason_to_wait(self, job: Job, reason: str) -> None:
-        reason = reason_to_wait(job.status, reason)
-        if job.reason != reason:
-            self._queue.update(job.id, reason=reason)
+    def _pause_outside_of_hours(self) -> None:
+        times, now = self._start_times.of_unended(), self._clock()
+        for job in self._queue.live() if times else []:
+            if job.id not in times or not (reason := reason_to_pause(times[job.id], now=now)):
+                continue
+            change = change_at_closing(job.status, reason)
+            # Not at each look: where the disk refuses the checkpoint, the run goes on.
+            if change is not None and abs(now - self._closed_t.get(job.id, -math.inf)) >= _CLOSE_AGAIN_S:
+                self._closed_t[job.id] = now
+                self._save(job, change, asked_by="the daemon, by the job's hours", now=now)
 
     def _start(self, allocation: Allocation, occupied: dict[str, list[DeviceProcess]]) -> None:
         job, folder, now = allocation.job, Path(allocation.job.folder), self._clock()

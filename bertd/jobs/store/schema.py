@@ -127,6 +127,14 @@ CREATE TABLE dependencies (
     PRIMARY KEY (job_id, on_job_id)
 ) STRICT;
 """,
+    """
+CREATE TABLE start_times (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    begin_t REAL,                   -- not before
+    from_minute INTEGER,            -- of the day, in local time; NULL for the whole day
+    until_minute INTEGER
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

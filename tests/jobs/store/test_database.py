@@ -17,8 +17,9 @@ from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
+from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.jobs.store.sweep_table import Sweep, SweepTable
-from bertd.records import Dependency, DependencyCondition, JobState, SweepSpec, SweepState
+from bertd.records import DailyHours, Dependency, DependencyCondition, JobState, StartTimes, SweepSpec, SweepState
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S
 
@@ -134,6 +135,28 @@ def test_a_queue_of_the_fifth_version_gets_dependencies(path: Path) -> None:
     table.waive_broken(2)
     assert table.of_queued() == {} and len(table.of_job(2)) == 1
     assert Queue(database, EventLog(database)).get(1).state is JobState.QUEUED
+    database.close()
+
+
+def test_a_queue_of_the_sixth_version_gets_start_times(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {' '.join(UPGRADES[:5])} PRAGMA user_version = 6;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    for id, state in enumerate(("queued", "running", "done"), start=1):
+        values = f"{id}, 'pretrain', 'x', '{state}', '', 0, '{id}-x', '/r', 'gpu', 1, 0, 0.0"
+        connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    database = Database(path)
+    times = StartTimes(begin_t=5.0, only=DailyHours(from_minute=1200, until_minute=480))
+    with database.transaction():
+        StartTimesTable(database).insert(1, StartTimes())
+        for id in (2, 3):
+            StartTimesTable(database).insert(id, times)
+    database.close()
+    database = Database(path)
+    table = StartTimesTable(database)
+    assert table.of_unended() == {2: times}
+    assert [table.of_job(id) for id in (1, 2, 3)] == [StartTimes(), times, times]
     database.close()
 
 

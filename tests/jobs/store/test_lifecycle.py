@@ -15,6 +15,7 @@ from bertd.jobs.store.lifecycle import (
     JobChange,
     JobStatus,
     SubState,
+    change_at_closing,
     change_at_recovery,
     change_at_shutdown,
     change_by_action,
@@ -232,6 +233,15 @@ def test_the_end_of_the_daemon_pauses_each_job_that_trains_and_its_return_lets_i
     back = change_at_recovery(JobStatus(JobState.PAUSED, wants_resume=wants_resume))
     assert (back is not None) == wants_resume
     assert back is None or (back.state, back.wants_resume) == (JobState.QUEUED, False)
+
+
+@pytest.mark.parametrize("sub_state", SubState)
+def test_the_end_of_its_hours_pauses_what_works_and_leaves_the_pause_of_a_person(sub_state: SubState) -> None:
+    change = change_at_closing(STATUS[sub_state], "its hours are over")
+    assert (change is None) == (sub_state not in (SubState.STARTING, SubState.RUNNING))
+    if change is not None and change.state is not None:
+        assert (change.command, change.wants_resume) == (CommandKind.PAUSE, True)
+        check_transition(3, before=STATUS[sub_state].state, after=change.state, actor=Actor.SCHEDULER)
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,7 @@ from __future__ import annotations
 from bertd.jobs.store.lifecycle.actions import budget_refusal, change_by_action
 from bertd.jobs.store.lifecycle.runner_changes import change_by_record, changes_by_outcome
 from bertd.jobs.store.lifecycle.scheduler_changes import (
+    change_at_closing,
     change_at_recovery,
     change_at_shutdown,
     change_at_start,
@@ -62,6 +63,7 @@ __all__ = [
     "change_by_action",
     "change_by_record",
     "changes_by_outcome",
+    "change_at_closing",
     "change_at_recovery",
     "change_at_shutdown",
     "change_at_start",

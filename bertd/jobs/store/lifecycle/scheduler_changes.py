@@ -35,6 +35,14 @@ def change_at_shutdown(status: JobStatus) -> JobChange | None:
     return JobChange(command=CommandKind.PAUSE) if status.state is JobState.PAUSING else None
 
 
+def change_at_closing(status: JobStatus, reason: str) -> JobChange | None:
+    """The hours in which it may run are over; None for one that does not work, or is about to end."""
+    if status.state not in (JobState.STARTING, JobState.RUNNING):
+        # One that a person paused hot stays so.
+        return None
+    return JobChange(JobState.PAUSING, reason, wants_resume=True, command=CommandKind.PAUSE)
+
+
 def change_at_recovery(status: JobStatus) -> JobChange | None:
     """The daemon is back: a job that its end paused resumes; None if a person paused it."""
     if status.state is not JobState.PAUSED or status.is_hot or not status.wants_resume:

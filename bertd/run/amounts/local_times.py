@@ -1,0 +1,95 @@
+"""Points in time and hours of the day as people write them: `22:00`, `2026-12-01T08:00`, `+2h`, `20:00-08:00`. Pure.
+
+All of them are in local time. Whether hours of the day are open is read from the clock on the wall at each look, and
+nothing is counted down: so a change to or from daylight saving time, or a clock that is set, needs no rule of its own.
+The local time of an hour that is left out in spring is that much later; of one that comes twice, it is the first.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, tzinfo
+
+from bertd.records import DailyHours
+from bertd.run.amounts.durations import parse_duration
+
+_TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+_FURTHEST = timedelta(days=3660)
+_HELP = "give 22:00, 2026-12-01T08:00 or +2h"
+
+
+def parse_begin(text: str, *, now: float, zone: tzinfo | None = None) -> float:
+    """The seconds since the epoch that a text means: the next time the clock shows it, a date with a time, or a delay.
+
+    Args:
+        zone: None for this machine's local time.
+
+    Raises:
+        ValueError: it is none of them, is over, or is more than ten years away.
+    """
+    local_now = datetime.fromtimestamp(now, zone)
+    if text.startswith("+"):
+        begin_t = now + parse_duration(text[1:])
+    elif match := _TIME.fullmatch(text):
+        begin_t = _next(int(match[1]) * 60 + int(match[2]), after=now, zone=zone)
+    else:
+        try:
+            written = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise ValueError(f"{text!r} is not a time; {_HELP}") from error
+        if "T" not in text and " " not in text:
+            raise ValueError(f"{text!r} has no time of day; {_HELP}")
+        begin_t = (written if written.tzinfo is not None else written.replace(tzinfo=zone)).timestamp()
+        if begin_t <= now:
+            raise ValueError(f"{text!r} is over; it is {local_now:%Y-%m-%d %H:%M}")
+    if begin_t > now + _FURTHEST.total_seconds():
+        raise ValueError(f"{text!r} is more than ten years away; {_HELP}")
+    return begin_t
+
+
+def parse_hours(text: str) -> DailyHours:
+    """Hours of the day.
+
+    Raises:
+        ValueError: they are not two times with a dash, or they are equal.
+    """
+    begin, dash, end = text.partition("-")
+    times = [_TIME.fullmatch(part.strip()) for part in (begin, end)]
+    if not dash or times[0] is None or times[1] is None:
+        raise ValueError(f"{text!r} is not a part of the day; give it as 20:00-08:00")
+    first, last = (int(match[1]) * 60 + int(match[2]) for match in times if match is not None)
+    if first == last:
+        raise ValueError(f"{text!r} begins and ends at the same minute; leave it out for the whole day")
+    return DailyHours(from_minute=first, until_minute=last)
+
+
+def is_open(hours: DailyHours, *, now: float, zone: tzinfo | None = None) -> bool:
+    """Whether the clock on the wall shows one of these hours."""
+    local = datetime.fromtimestamp(now, zone)
+    minute = local.hour * 60 + local.minute
+    if hours.from_minute < hours.until_minute:
+        return hours.from_minute <= minute < hours.until_minute
+    return minute >= hours.from_minute or minute < hours.until_minute
+
+
+def next_opening(hours: DailyHours, *, now: float, zone: tzinfo | None = None) -> float:
+    """When they begin next, in seconds since the epoch."""
+    return _next(hours.from_minute, after=now, zone=zone)
+
+
+def format_local_time(t: float, *, now: float, zone: tzinfo | None = None) -> str:
+    """`22:00` of this day, `tomorrow at 22:00`, or with the date; with the name of the time zone."""
+    local, today = datetime.fromtimestamp(t, zone).astimezone(zone), datetime.fromtimestamp(now, zone).date()
+    days = (local.date() - today).days
+    day = {0: "", 1: "tomorrow at "}.get(days, f"{local:%Y-%m-%d} at ")
+    return f"{day}{local:%H:%M} {local:%Z}".rstrip()
+
+
+def _next(minute: int, *, after: float, zone: tzinfo | None) -> float:
+    """When the clock on the wall shows that minute of the day next."""
+    midnight = datetime.fromtimestamp(after, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+    candidates = (
+        (midnight + timedelta(days=days)).replace(hour=minute // 60, minute=minute % 60).timestamp()
+        for days in range(3)
+    )
+    return next(t for t in candidates if t > after)
