@@ -171,6 +171,11 @@ class Client:
         """A part of a job's log; a negative offset counts bytes from its end."""
         return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
 
+    def log_between(self, id: JobId, *, since_t: float, until_t: float, limit: int = 65536) -> LogView:
+        """What a job's log got in a time, in Unix seconds, and up to a second more at either side."""
+        query = {"since": since_t, "until": until_t, "limit": limit}
+        return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode(query)}")
+
     def devices(self) -> list[DeviceView]:
         """All GPUs, or the CPU."""
         return self._get_list(DeviceView, "/v1/devices")

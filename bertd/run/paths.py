@@ -119,6 +119,11 @@ class JobPaths:
         return self.logs / "job.log"
 
     @property
+    def log_times(self) -> Path:
+        """How long the log was at which time; see bertd.run.log_times."""
+        return self.logs / "job.times"
+
+    @property
     def finetune_spec(self) -> Path:
         return self.root / "finetune.json"
 

@@ -6,13 +6,30 @@ import os
 from pathlib import Path
 
 from bertd.api.models import LogView
-from bertd.errors import RunFolderError
+from bertd.errors import QueueError, RunFolderError
+from bertd.run.log_times import find_begin, find_end, read_log_times
+from bertd.run.paths import JobPaths
 
 MAX_PAGE_BYTES = 1 << 20
 
 
-def read_log_page(path: Path, *, offset: int, limit: int) -> LogView:
-    """At most `limit` bytes from `offset`; a negative offset counts from the end.
+def find_log_bytes(paths: JobPaths, *, since_t: float | None, until_t: float | None) -> tuple[int, int | None]:
+    """Where the part of a job's log begins and ends that was written in a time; None for its end.
+
+    The times are those at which the runner looked, once a second at most: up to a second more is given at either side.
+
+    Raises:
+        QueueError: the log's times were not noted.
+    """
+    rows = read_log_times(paths.log_times)
+    if not rows:
+        raise QueueError(f"{paths.log}: an earlier bertd wrote it, without times; read it by offset")
+    begin = 0 if since_t is None else find_begin(rows, since_t)
+    return begin, None if until_t is None else find_end(rows, until_t)
+
+
+def read_log_page(path: Path, *, offset: int, limit: int, end: int | None = None) -> LogView:
+    """At most `limit` bytes from `offset` to `end`; a negative offset counts from the end.
 
     Raises:
         RunFolderError: the log cannot be read.
@@ -22,6 +39,7 @@ def read_log_page(path: Path, *, offset: int, limit: int) -> LogView:
             size = os.fstat(file.fileno()).st_size
             start = min(size, offset) if offset >= 0 else max(0, size + offset)
             file.seek(start)
+            limit = limit if end is None else max(0, min(limit, end - start))
             content = file.read(min(limit, MAX_PAGE_BYTES))
     except FileNotFoundError:
         return LogView(text="", offset=0, next_offset=0, size=0)

@@ -32,6 +32,7 @@ from bertd.records import JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
 from bertd.run.bounded_read import read_bounded
 from bertd.run.log import log_line
+from bertd.run.log_times import noting_log_times
 from bertd.run.machine.processes import own_identity
 from bertd.run.paths import JobPaths, RunPaths
 
@@ -111,7 +112,7 @@ def run_job(folder: Path, kind: JobKind, *, config: RunnerConfig) -> int:
     """Run a job to its outcome; the exit code is 0 if the outcome is on the disk."""
     paths = JobPaths(folder)
     try:
-        with job_lock(paths):
+        with job_lock(paths), noting_log_times(paths.log_times, log=paths.log):
             stop_signal = StopSignal()
             atomic_write(paths.runner, own_identity().model_dump_json())
             outcome = _run_catching_errors(lambda: _run(folder, kind, config=config, stop_signal=stop_signal))

@@ -13,6 +13,7 @@ import pytest
 from bertd.jobs.store.lifecycle import Actor
 from bertd.records import JobKind, JobState
 from bertd.run.journal import append_records
+from bertd.run.paths import JobPaths
 from tests.daemon.api.in_process_api import InProcessApi
 from tests.daemon.metrics.test_curves import start, step
 
@@ -132,3 +133,24 @@ def test_curves_of_several_runs_are_given_on_one_axis(api: InProcessApi) -> None
 def test_curves_that_cannot_be_given_are_refused(api: InProcessApi, query: str, status: int) -> None:
     api.submit()
     assert api.ask("GET", f"/v1/series?{query}").status == status
+
+
+def test_a_log_is_read_by_time(api: InProcessApi) -> None:
+    id = api.submit()
+    paths = JobPaths(Path(api.queue.get(id).folder))
+    paths.logs.mkdir(exist_ok=True)
+    paths.log.write_text("0123456789")
+
+    def text(query: str) -> str:
+        return str(api.ask("GET", f"/v1/jobs/{id}/log?{query}").json["text"])
+
+    refused = api.ask("GET", f"/v1/jobs/{id}/log?since=5")
+    assert refused.status == 409 and "without times" in refused.json["detail"]
+    paths.log_times.write_text("100.0 0\n101.0 4\n102.0 7\n103.0 10\n")
+    assert text("since=101&until=102") == "456"
+    assert text("since=101.5") == "456789"
+    assert text("until=102") == text("until=102&offset=0") == "0123456"
+    assert text("since=101&until=103&limit=4") == "4567"
+    assert text("offset=8&until=103") == "89"
+    assert text("since=500") == text("until=99") == ""
+    assert text("offset=-3") == "789"

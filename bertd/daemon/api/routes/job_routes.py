@@ -21,8 +21,16 @@ from bertd.daemon.api.answers import (
     page_response,
 )
 from bertd.daemon.api.api_services import services_of
-from bertd.daemon.api.job_log import MAX_PAGE_BYTES, read_log_page
-from bertd.daemon.api.read_request import IdempotencyKey, JobFilterQuery, PageCursor, PageSize, read_mutation
+from bertd.daemon.api.job_log import MAX_PAGE_BYTES, find_log_bytes, read_log_page
+from bertd.daemon.api.read_request import (
+    IdempotencyKey,
+    JobFilterQuery,
+    PageCursor,
+    PageSize,
+    Since,
+    Until,
+    read_mutation,
+)
 from bertd.daemon.api.views import MAX_LISTED_JOBS
 from bertd.jobs.store.audit import Peer
 from bertd.jobs.store.lifecycle import JobAction
@@ -78,11 +86,20 @@ async def get_job(request: Request, id: str) -> Response:
 
 @router.get("/jobs/{id}/log", response_model=LogView, responses=FIND)
 async def get_log(
-    request: Request, id: str, offset: int = 0, limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES)] = 64 << 10
+    request: Request,
+    id: str,
+    offset: Annotated[int | None, Query(description="Byte to begin at; a negative one counts from the end.")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE_BYTES, description="Bytes at most.")] = 64 << 10,
+    since: Since = None,
+    until: Until = None,
 ) -> Response:
-    """A piece of a job's log."""
+    """A piece of a job's log: from a byte on, or what was written in a time."""
     job = services_of(request).request_handler.job(id)
-    return json_response(read_log_page(JobPaths(Path(job.folder)).log, offset=offset, limit=limit))
+    paths, end = JobPaths(Path(job.folder)), None
+    if since is not None or until is not None:
+        begin, end = find_log_bytes(paths, since_t=since, until_t=until)
+        offset = begin if offset is None else offset
+    return json_response(read_log_page(paths.log, offset=offset or 0, limit=limit, end=end))
 
 
 @router.post("/jobs", status_code=201, response_model=JobView, responses=CHANGE)
