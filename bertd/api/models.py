@@ -306,6 +306,8 @@ class ScoreView(Record):
     job_id: int
     run_id: str
     score: ScoreRecord
+    dropped_after: int | None = None
+    """Seeds after which a grid's halving dropped the trial's setting; None if it did not."""
 
 
 class LogView(Record):

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import JournalRecord, ScoreRecord, StepRecord, journal_record_adapter
+from bertd.records import GridRecord, JournalRecord, ScoreRecord, StepRecord, journal_record_adapter
 
 _CHUNK_BYTES = 1 << 20
 _STEP_PREFIX = b'{"kind":"step"'
@@ -188,6 +188,16 @@ def read_scores(path: Path) -> list[ScoreRecord]:
         RunFolderError: the journal cannot be read.
     """
     return [record for record in _read_kind(path, "score") if isinstance(record, ScoreRecord)]
+
+
+def read_dropped_trials(path: Path) -> set[str]:
+    """Names of the trials of a grid that halving has dropped, from its journal.
+
+    Raises:
+        RunFolderError: the journal cannot be read.
+    """
+    records = (record for record in _read_kind(path, "grid") if isinstance(record, GridRecord))
+    return {record.trial for record in records if record.trial is not None and record.outcome == "dropped"}
 
 
 def _read_kind(path: Path, kind: str) -> list[JournalRecord]:

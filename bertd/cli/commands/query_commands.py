@@ -122,6 +122,9 @@ def scores(
     trials: Annotated[
         bool, typer.Option("--trials", help="List each trial instead of the best setting's median.")
     ] = False,
+    settings: Annotated[
+        bool, typer.Option("--settings", help="List each setting, and after how many seeds halving dropped it.")
+    ] = False,
     published: Annotated[
         bool, typer.Option("--published", help="Show rows that others published, each with its source.")
     ] = False,
@@ -142,10 +145,12 @@ def scores(
 
     --json prints every trial, newest first.
     """
-    _require_one_form(trials, markdown, latex, json)
+    _require_one_form(trials, settings, markdown, latex, json)
     client = connect(socket)
     if compare:
-        _compare(client, runs or [], markdown=markdown, json=json, is_other_form=trials or latex or published)
+        _compare(
+            client, runs or [], markdown=markdown, json=json, is_other_form=trials or settings or latex or published
+        )
         return
     answer = [score for run in runs for score in client.scores(run)] if runs else client.scores()
     if json:
@@ -160,6 +165,11 @@ def scores(
 
     rows, style = read_published() if published else [], detect_output_style()
     summaries = summarize_scores(answer)
+    if settings and summaries:
+        from bertd.cli.output.setting_table import settings_text
+
+        print(settings_text(summaries, style=style))
+        return
     # Pretrainings of this daemon alone: a score may be of a folder, or of a run that was deleted.
     run_ids = {score.run_id for score in answer} & {run.id for run in client.runs()} if answer and not trials else ()
     scored_runs = list(map(client.run, run_ids))
@@ -209,7 +219,7 @@ def _require_one_form(*are_given: bool) -> None:
         BadParameter: more than one is given.
     """
     if sum(are_given) > 1:
-        raise typer.BadParameter("--trials, --markdown, --latex and --json: give one of them")
+        raise typer.BadParameter("--trials, --settings, --markdown, --latex and --json: give one of them")
 
 
 def wait(

@@ -2,7 +2,10 @@
 
 A setting is a learning rate, a batch size and a number of epochs; its trials differ in the seed. The best setting is
 the one whose median is highest: chosen on the development set that the score is of, as papers do. The spread is that
-of its seeds. Source of the rule: Izsak et al. 2021, table 7.
+of its seeds. Source of the rule: Izsak et al. 2021, table 7. A setting that halving has dropped is not the best one,
+whatever its few seeds score: it was beaten on equal ones.
+
+Scores of different metrics, or of different development sets of a task of one's own, are not summarized together.
 """
 
 from __future__ import annotations
@@ -15,7 +18,7 @@ from importlib.resources import files
 from typing import Literal
 
 from bertd.api.models import ScoreView
-from bertd.records import Via
+from bertd.records import GLUE_TASKS, Via
 from bertd.records.record import Record
 
 GLUE_COLUMNS = ("mnli", "qnli", "qqp", "rte", "sst-2", "mrpc", "cola", "sts-b")
@@ -30,6 +33,17 @@ class Setting:
     lr: float
     batch_size: int
     epochs: int
+
+
+@dataclass(frozen=True)
+class SettingSummary:
+    """The scores of one setting."""
+
+    setting: Setting
+    scores: tuple[float, ...]
+    """Of its seeds, from the lowest to the highest."""
+    dropped_after: int | None
+    """Seeds after which halving dropped it; None if it did not."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,8 @@ class TaskSummary:
     num_trials: int
     """Of all settings."""
     num_settings: int
+    settings: tuple[SettingSummary, ...]
+    """All with a score: those that halving has not dropped first, the best one first of each."""
 
     @property
     def median(self) -> float:
@@ -84,18 +100,25 @@ def summarize_scores(views: Iterable[ScoreView]) -> list[TaskSummary]:
 
     A trial that was repeated with the same seed and setting counts once, by its newest score.
     """
-    trials: dict[tuple[str, str, Via | None], dict[tuple[Setting, int], ScoreView]] = {}
+    trials: dict[tuple[str, str, Via | None, str, object], dict[tuple[Setting, int], ScoreView]] = {}
     for view in sorted(views, key=lambda view: view.score.t):
         score = view.score
-        setting = Setting(score.lr, score.batch_size, score.epochs)
-        trials.setdefault((score.source, score.task, score.via), {})[setting, score.seed] = view
-    exports = list(dict.fromkeys(source for source, _, _ in trials))
-    summaries = [_summarize(source, task, via, by_trial) for (source, task, via), by_trial in trials.items()]
+        # Of GLUE's tasks the same set may be in several folders.
+        dev = None if score.task in GLUE_TASKS else (score.dev, score.num_dev)
+        key = score.source, score.task, score.via, score.metric, dev
+        trials.setdefault(key, {})[setting_of(view), score.seed] = view
+    exports = list(dict.fromkeys(source for source, *_ in trials))
+    summaries = [_summarize(source, task, via, by_trial) for (source, task, via, *_), by_trial in trials.items()]
 
     def place(each: TaskSummary) -> tuple[int, int, str, bool]:
         return exports.index(each.source), _column(each.task), each.task, each.via is not None
 
     return sorted(summaries, key=place)
+
+
+def setting_of(view: ScoreView) -> Setting:
+    """The setting of a trial."""
+    return Setting(view.score.lr, view.score.batch_size, view.score.epochs)
 
 
 def _column(task: str) -> int:
@@ -112,7 +135,8 @@ def _summarize(source: str, task: str, via: Via | None, trials: dict[tuple[Setti
         scores = [view.score.score for view in by_setting[setting]]
         return statistics.median(scores), len(scores), -setting.lr
 
-    best = max(by_setting, key=merit)
+    kept = [setting for setting, views in by_setting.items() if all(view.dropped_after is None for view in views)]
+    best = max(kept or by_setting, key=merit)
     ordered = sorted(by_setting[best], key=lambda view: view.score.score)
     records = [view.score for view in ordered]
     second = [score.metrics[_MISMATCHED] for score in records if _MISMATCHED in score.metrics]
@@ -128,6 +152,14 @@ def _summarize(source: str, task: str, via: Via | None, trials: dict[tuple[Setti
         trials=tuple(ordered),
         num_trials=len(trials),
         num_settings=len(by_setting),
+        settings=tuple(
+            SettingSummary(
+                setting=setting,
+                scores=tuple(sorted(view.score.score for view in by_setting[setting])),
+                dropped_after=max((view.dropped_after or 0 for view in by_setting[setting]), default=0) or None,
+            )
+            for setting in sorted(by_setting, key=lambda each: (each in kept, *merit(each)), reverse=True)
+        ),
     )
 
 

@@ -46,7 +46,8 @@ def summaries_text(summaries: Sequence[TaskSummary], *, costs: Mapping[str, Expo
         for each in summaries
     ]
     lines = [format_table([*header, "SOURCE"], rows, right=set(range(2, 11)), style=style, drop=(9, 8, 7, 6, 10, 1))]
-    lines.append(f"MEDIAN: {_CHOICE}. `--trials` lists each trial.")
+    lines.append(f"MEDIAN: {_CHOICE}. `--trials` lists each trial, `--settings` each setting.")
+    lines += _describe_sets(summaries)
     lines += [
         f"{source}: mean of {len(GLUE_COLUMNS)} tasks{_START_TEXT[via]}: {100 * mean:.1f}"
         for source, of_export in _by_export(summaries).items()
@@ -59,6 +60,19 @@ def summaries_text(summaries: Sequence[TaskSummary], *, costs: Mapping[str, Expo
         if source in costs
     ]
     return "\n".join(lines)
+
+
+def _describe_sets(summaries: Sequence[TaskSummary]) -> list[str]:
+    """What the rows of a task differ in that was scored in several ways: the metric, or the development set."""
+    rows: dict[tuple[str, str, Via | None], list[TaskSummary]] = {}
+    for each in summaries:
+        rows.setdefault((each.source, each.task, each.via), []).append(each)
+    lines = []
+    for each in (each for of_task in rows.values() if len(of_task) > 1 for each in of_task):
+        score = each.trials[0].score
+        name = name_start(each.task, each.via)
+        lines.append(f"{name}, {each.metric} {each.median:.4f}: {score.num_dev:,} examples, {score.dev}")
+    return lines
 
 
 def published_text(rows: Iterable[PublishedRow], *, style: OutputStyle) -> str:

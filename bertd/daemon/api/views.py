@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bertd.api.models import (
@@ -20,6 +20,7 @@ from bertd.api.models import (
 from bertd.daemon.api.command_views import with_command
 from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.api.start_condition_views import StartConditionViews
+from bertd.daemon.grids.grid_scores import read_grid_scores
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -31,10 +32,9 @@ from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
-from bertd.records import BudgetUnit, JobKind, JobState, PauseKind, ScoreRecord
+from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
-from bertd.run.journal import read_scores
 from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe.schema import Recipe
 
@@ -237,15 +237,17 @@ class Views:
                 if run_id in (None, job.run_id):
                     for score in self._scores(job):
                         num_rows += 1
-                        yield ScoreView(job_id=job.id, run_id=job.run_id, score=score)
+                        yield score
                 if num_rows >= min_rows:
                     return
 
-    def _scores(self, job: Job) -> list[ScoreRecord]:
+    def _scores(self, job: Job) -> Iterable[ScoreView]:
+        summary = self._run_metrics.summary(job)
         if job.kind is JobKind.GRID:
             # The summary keeps the newest only.
-            return [_without_deleted(score) for score in read_scores(JobPaths(Path(job.folder)).journal)]
-        return self._run_metrics.summary(job).scores
+            has_dropped = summary.grid is not None and summary.grid.num_dropped > 0
+            return read_grid_scores(job, JobPaths(Path(job.folder)), has_dropped=has_dropped)
+        return [ScoreView(job_id=job.id, run_id=job.run_id, score=score) for score in summary.scores]
 
     def status(self) -> StatusView:
         """What `bertd status` and each tick show."""
@@ -317,11 +319,6 @@ class Views:
         except BertdError:
             return None
         return granted.progress(charged_s=charged_s, steps=summary.progress.step, sequences=summary.progress.sequences)
-
-
-def _without_deleted(score: ScoreRecord) -> ScoreRecord:
-    """The score without the folder of its model, if the grid has deleted that since."""
-    return score if score.kept is None or Path(score.kept).is_dir() else score.model_copy(update={"kept": None})
 
 
 def _pause_kind(job: Job) -> PauseKind | None:

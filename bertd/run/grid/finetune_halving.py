@@ -8,7 +8,7 @@ training time, since a finetuning's learning rate is planned for its whole lengt
 from __future__ import annotations
 
 import statistics
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from typing import TypeVar
 
 from bertd.records import GridSpec, GridTrial
@@ -38,6 +38,25 @@ def surviving_settings(scores: Mapping[_S, Sequence[float | None]], *, rung: int
             : num_survivors(len(scores), rung=number)
         ]
     return left
+
+
+def seeds_before_drop(trials: Sequence[GridTrial], dropped: Collection[str]) -> dict[str, int]:
+    """By name of a trial whose setting was dropped: with how many seeds that setting was tried before.
+
+    Args:
+        trials: of the grid.
+        dropped: names of those that were not run.
+    """
+    by_setting: dict[tuple[str, str | None, float, int, int], list[GridTrial]] = {}
+    for trial in trials:
+        setting = trial.task, trial.via, trial.lr, trial.batch_size, trial.epochs
+        by_setting.setdefault(setting, []).append(trial)
+    numbers: dict[str, int] = {}
+    for of_setting in by_setting.values():
+        num_dropped = sum(trial.name in dropped for trial in of_setting)
+        if num_dropped:
+            numbers |= {trial.name: len(of_setting) - num_dropped for trial in of_setting}
+    return numbers
 
 
 def most_trials(spec: GridSpec, pending: Sequence[GridTrial] | None = None) -> list[GridTrial]:

@@ -9,6 +9,7 @@ import pytest
 from bertd.api.models import ScoreView
 from bertd.cli.output.score_summary import GLUE_COLUMNS, Setting, glue_mean, read_published, summarize_scores
 from bertd.cli.output.score_tables import latex_table, markdown_table, summaries_text
+from bertd.cli.output.setting_table import settings_text
 from bertd.cli.output.tables import OutputStyle
 from bertd.cli.output.views import scores_text
 from bertd.records import Via
@@ -50,6 +51,34 @@ def test_of_equal_medians_the_one_with_more_seeds_is_best() -> None:
     views = [trial(0.5, lr=1e-5, seed=1), trial(0.5, lr=3e-5, seed=1), trial(0.5, lr=3e-5, seed=2)]
     (summary,) = summarize_scores(views)
     assert summary.setting.lr == 3e-5
+
+
+def test_a_setting_that_halving_dropped_is_not_the_best_whatever_its_few_seeds_score() -> None:
+    lucky = [trial(0.9, lr=1e-5, seed=1)]
+    dropped = [view.model_copy(update={"dropped_after": 1}) for view in lucky]
+    kept = [trial(score, lr=8e-5, seed=seed) for seed, score in enumerate([0.95, 0.6, 0.7], start=1)]
+    (summary,) = summarize_scores([*dropped, *kept])
+    assert (summary.setting.lr, summary.median, summary.num_settings) == (8e-5, 0.7, 2)
+    assert [(each.setting.lr, each.dropped_after) for each in summary.settings] == [(8e-5, None), (1e-5, 1)]
+    lines = settings_text([summary], style=PLAIN).splitlines()
+    assert len(lines) == 3 and "after 1 seed" in lines[2] and "0.9000" in lines[2] and "after" not in lines[1]
+    # Where all that were not dropped have no score, the best of the dropped ones is shown.
+    assert summarize_scores(dropped)[0].median == 0.9
+
+
+def test_a_task_of_ones_own_with_another_metric_or_development_set_has_a_row_of_its_own() -> None:
+    views = [trial(0.5, task="mine"), trial(0.9, task="mine", seed=2, t=2.0)]
+    changes: list[dict[str, object]] = [{}, {"metric": "f1"}, {"dev": "/other.csv"}, {"num_dev": 9}]
+    every = [
+        view.model_copy(update={"score": view.score.model_copy(update=change)}) for change in changes for view in views
+    ]
+    summaries = summarize_scores(every)
+    assert [each.num_trials for each in summaries] == [2, 2, 2, 2]
+    text = summaries_text(summaries, costs={}, style=PLAIN)
+    assert "mine, f1 0.7000: " in text and " examples, /other.csv" in text and "9 examples" in text
+    moved = trial(0.6, seed=3)
+    moved = moved.model_copy(update={"score": moved.score.model_copy(update={"dev": "/elsewhere/CoLA/dev.tsv"})})
+    assert summarize_scores([trial(0.5), moved])[0].num_trials == 2, "GLUE's sets are the same in every folder"
 
 
 def test_a_trial_that_was_repeated_counts_once_by_its_newest_score() -> None:
