@@ -137,7 +137,9 @@ class _Daemon:
         server = _UvicornServer(_uvicorn_config(self._services.api_services(shut_down=self._stop.set)))
         self._install_signal_handlers()
         server_task = asyncio.create_task(server.serve(sockets=[listener]))
-        scheduler_task = asyncio.create_task(self._services.scheduler_loop.run(self._tick))
+        scheduler_task = asyncio.create_task(
+            self._services.scheduler_loop.run(self._services.latencies.timed(self._tick))
+        )
         while not server.started and not server_task.done():
             await asyncio.sleep(0.01)
         logger.info("listening on %s, state in %s", socket_path or "the socket unit's socket", self._paths.root)

@@ -22,6 +22,7 @@ from bertd.daemon.configuration.live import LiveConfiguration
 from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration
 from bertd.daemon.garbage.collect import GarbageCollector
 from bertd.daemon.grids.marker_grids import MarkerGrids
+from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.dependencies import Dependencies
@@ -60,6 +61,7 @@ class Services:
     scheduler: Scheduler
     scheduler_loop: SchedulerLoop
     hub: EventHub
+    latencies: Latencies
     views: Views
     request_handler: RequestHandler
     configuration: LiveConfiguration
@@ -72,6 +74,7 @@ class Services:
             queue=self.queue,
             run_metrics=self.run_metrics,
             hub=self.hub,
+            latencies=self.latencies,
             configuration=self.configuration,
             shut_down=shut_down,
         )
@@ -192,6 +195,7 @@ def build_services(
         scheduler=scheduler,
         scheduler_loop=scheduler_loop,
         hub=hub,
+        latencies=Latencies(),
         views=views,
         request_handler=request_handler,
         configuration=configuration,

@@ -95,9 +95,9 @@ def error_statuses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _REFUSAL | {"description": _MEANINGS[status]} for status in statuses}
 
 
-def text_responses(media_type: str) -> dict[int | str, dict[str, Any]]:
-    """A text of this type, or what was wrong with the request."""
-    text: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string"}}}}
+def text_responses(*media_types: str) -> dict[int | str, dict[str, Any]]:
+    """A text of one of these types, or what was wrong with the request."""
+    text: dict[str, Any] = {"content": {media_type: {"schema": {"type": "string"}} for media_type in media_types}}
     return {200: text} | error_statuses(400, 422)
 
 

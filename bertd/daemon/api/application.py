@@ -17,7 +17,8 @@ from bertd.api.problem import ProblemView
 from bertd.daemon.api.answers import problem_response, request_place, text_responses
 from bertd.daemon.api.api_services import ApiServices, services_of
 from bertd.daemon.api.limits import BodyLimit
-from bertd.daemon.api.prometheus import CONTENT_TYPE, prometheus_text
+from bertd.daemon.api.prometheus import prometheus_text
+from bertd.daemon.api.request_timing import RequestTiming
 from bertd.daemon.api.requests import http_status
 from bertd.daemon.api.routes import (
     daemon_routes,
@@ -45,10 +46,16 @@ _ROUTERS = (
 
 
 async def get_metrics(request: Request) -> Response:
-    """The status as Prometheus text."""
+    """The status and the latencies as metrics: OpenMetrics where it is accepted, else Prometheus' text."""
     services = services_of(request)
-    text = prometheus_text(services.views.status(), counts=services.queue.counts())
-    return Response(text, headers={"Content-Type": CONTENT_TYPE})
+    services.latencies.set_streams(services.hub.num_streams)
+    text, media_type = prometheus_text(
+        services.views.status(),
+        counts=services.queue.counts(),
+        latencies=services.latencies,
+        accept=request.headers.get("accept", ""),
+    )
+    return Response(text, headers={"Content-Type": media_type})
 
 
 async def _on_bertd_error(request: Request, error: Exception) -> Response:
@@ -112,9 +119,10 @@ def create_app(services: ApiServices) -> FastAPI:
         get_metrics,
         methods=["GET"],
         response_class=PlainTextResponse,
-        responses=text_responses("text/plain"),
+        responses=text_responses("text/plain", "application/openmetrics-text"),
     )
     app.add_middleware(BodyLimit)
+    app.add_middleware(RequestTiming, latencies=services.latencies)
     app.add_exception_handler(BertdError, _on_bertd_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)

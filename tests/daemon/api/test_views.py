@@ -18,6 +18,7 @@ from bertd.cli.output.tables import OutputStyle
 from bertd.daemon.api.job_log import read_log_page
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.event_text import event_text
+from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.scheduling.devices import Devices, default_finetunings_per_gpu
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
@@ -92,14 +93,14 @@ def test_an_absent_log_is_empty(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_promtool_has_nothing_to_say_of_the_metrics_of_a_run_on_a_gpu() -> None:
-    metrics = prometheus_text(samples.status(), counts={JobState.RUNNING: 1})
+    metrics, _ = prometheus_text(samples.status(), counts={JobState.RUNNING: 1}, latencies=Latencies())
     assert b"bertd_run_loss_nats{" in metrics and b"bertd_device_power_watts{" in metrics
     check = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, check=False)
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
 
 
 def test_prometheus_has_a_sample_for_every_state() -> None:
-    lines = prometheus_text(STATUS, counts={JobState.QUEUED: 2}).decode().splitlines()
+    lines = prometheus_text(STATUS, counts={JobState.QUEUED: 2}, latencies=Latencies())[0].decode().splitlines()
     assert 'bertd_jobs{state="queued"} 2.0' in lines
     assert len([line for line in lines if line.startswith("bertd_jobs{")]) == len(JobState)
 
