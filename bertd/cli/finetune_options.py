@@ -41,6 +41,11 @@ def _validate_learning_rate(lr: float) -> float:
     return lr
 
 
+# The headings of --help.
+_OF_ONE = "One finetuning"
+_OF_A_GRID = "A grid of finetunings"
+_OF_OWN_DATA = "Data of your own"
+
 RunArgument = Annotated[
     str,
     typer.Argument(
@@ -64,6 +69,7 @@ TaskOption = Annotated[
     str | None,
     typer.Option(
         "--task",
+        rich_help_panel=_OF_ONE,
         help="A GLUE task by its name: cola, sst-2, mrpc, ... Not with a table.",
         callback=_validate_task,
         autocompletion=complete_task,
@@ -75,6 +81,7 @@ TasksOption = Annotated[
     typer.Option(
         "--tasks",
         metavar="all|A,B,...",
+        rich_help_panel=_OF_A_GRID,
         help="Instead of --task: a grid of finetunings of these tasks, as one job.",
         show_default=False,
     ),
@@ -83,31 +90,45 @@ PresetOption = Annotated[
     PresetName,
     typer.Option(
         "--preset",
-        help="Settings of a grid: quick, one for each task; fair, one with 5 seeds; paper, up to 24 with 5 seeds; "
-        "modern, ModernBERT's for each task with 5 seeds; search, paper's, of which --halving may drop some.",
+        rich_help_panel=_OF_A_GRID,
+        help="Settings of a grid of --tasks, or of data of your own: quick, one; fair, one with 5 seeds; paper, up to "
+        "24 with 5 seeds; search, paper's, of which --halving may drop some; modern, ModernBERT's of each GLUE task.",
     ),
 ]
 SeedsOption = Annotated[
     int | None,
-    typer.Option("--seeds", min=1, max=1000, help="Seeds for each setting of a grid.", show_default=False),
+    typer.Option(
+        "--seeds",
+        min=1,
+        max=1000,
+        rich_help_panel=_OF_A_GRID,
+        help="Seeds for each setting of a grid.",
+        show_default=False,
+    ),
 ]
 ViaOption = Annotated[
     ViaName | None,
     typer.Option(
         "--via",
+        rich_help_panel=_OF_A_GRID,
         help="Finetune rte, mrpc and sts-b of a grid a second time, from its best model of this task.",
         show_default=False,
     ),
 ]
 HalvingOption = Annotated[
     bool,
-    typer.Option("--halving", help="With --preset search: after each seed drop the worse half of a task's settings."),
+    typer.Option(
+        "--halving",
+        rich_help_panel=_OF_A_GRID,
+        help="With --preset search: after each seed drop the worse half of a task's settings.",
+    ),
 ]
 TextOption = Annotated[
     str | None,
     typer.Option(
         "--text",
         metavar="A[,B]",
+        rich_help_panel=_OF_OWN_DATA,
         help="A table's column of texts, or two of pairs; of tagged words its number (1).",
         show_default=False,
     ),
@@ -117,6 +138,7 @@ LabelOption = Annotated[
     typer.Option(
         "--label",
         metavar="COLUMN",
+        rich_help_panel=_OF_OWN_DATA,
         help="A table's column of labels; of tagged words its number (the last).",
         show_default=False,
     ),
@@ -128,18 +150,26 @@ DevOption = Annotated[
         metavar="TABLE",
         exists=True,
         dir_okay=False,
+        rich_help_panel=_OF_OWN_DATA,
         help="The development set of a table; without it a tenth of the rows is held out.",
         show_default=False,
     ),
 ]
 DevShareOption = Annotated[
     float | None,
-    typer.Option("--dev-share", metavar="SHARE", help="Share to hold out, instead of 0.1.", show_default=False),
+    typer.Option(
+        "--dev-share",
+        metavar="SHARE",
+        rich_help_panel=_OF_OWN_DATA,
+        help="Share to hold out, instead of 0.1.",
+        show_default=False,
+    ),
 ]
 MetricOption = Annotated[
     Metric | None,
     typer.Option(
         "--metric",
+        rich_help_panel=_OF_OWN_DATA,
         help="Score of a table, by which the best epoch is chosen. By default accuracy, spearman if labels are "
         "fractions, or f1 if tags mark entities and of questions.",
         show_default=False,
@@ -149,16 +179,37 @@ KeepOption = Annotated[
     Kept, typer.Option("--keep", help="Keep the model of the best epoch, of a grid that of each task's best trial.")
 ]
 SeedOption = Annotated[
-    int, typer.Option("--seed", min=0, max=2**31 - 1, help="Decides the order, the dropout and the new layer.")
+    int,
+    typer.Option(
+        "--seed",
+        min=0,
+        max=2**31 - 1,
+        rich_help_panel=_OF_ONE,
+        help="Decides the order, the dropout and the new layer.",
+    ),
 ]
-LrOption = Annotated[float, typer.Option("--lr", help="Peak learning rate.", callback=_validate_learning_rate)]
-BatchSizeOption = Annotated[int, typer.Option("--batch-size", min=1, help="Examples in a step.")]
-WeightDecayOption = Annotated[float, typer.Option("--weight-decay", min=0.0, help="AdamW's, of the weight matrices.")]
+LrOption = Annotated[
+    float, typer.Option("--lr", rich_help_panel=_OF_ONE, help="Peak learning rate.", callback=_validate_learning_rate)
+]
+BatchSizeOption = Annotated[
+    int, typer.Option("--batch-size", min=1, rich_help_panel=_OF_ONE, help="Examples in a step.")
+]
+WeightDecayOption = Annotated[
+    float, typer.Option("--weight-decay", min=0.0, rich_help_panel=_OF_ONE, help="AdamW's, of the weight matrices.")
+]
 WarmupOption = Annotated[
     float,
-    typer.Option("--warmup", min=0.0, max=0.99, help="Share of the steps in which the learning rate rises."),
+    typer.Option(
+        "--warmup",
+        min=0.0,
+        max=0.99,
+        rich_help_panel=_OF_ONE,
+        help="Share of the steps in which the learning rate rises.",
+    ),
 ]
-EpochsOption = Annotated[int, typer.Option("--epochs", min=1, help="Passes over the training set.")]
+EpochsOption = Annotated[
+    int, typer.Option("--epochs", min=1, rich_help_panel=_OF_ONE, help="Passes over the training set.")
+]
 DryRunOption = Annotated[
     bool,
     typer.Option(

@@ -133,8 +133,9 @@ def _made_with(view: ScoreView, unkept: dict[str, ScoreView]) -> list[str]:
 
 
 def choose_trial(summary: TaskSummary) -> ScoreView:
-    """Of the best setting the trial with the highest score; of equals one that kept its model, then the lowest seed."""
-    return max(summary.trials, key=lambda view: (view.score.score, view.score.kept is not None, -view.score.seed))
+    """The trial with the highest score, which a grid's --keep best keeps; of equals one that kept its model, then the
+    lowest seed."""
+    return max(summary.every_trial, key=lambda view: (view.score.score, view.score.kept is not None, -view.score.seed))
 
 
 def _describe(view: ScoreView) -> str:

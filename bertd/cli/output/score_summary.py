@@ -64,11 +64,16 @@ class TaskSummary:
     majority_score: float
     trials: tuple[ScoreView, ...]
     """Of the setting, in the order of `scores`."""
-    num_trials: int
+    every_trial: tuple[ScoreView, ...]
     """Of all settings."""
     num_settings: int
     settings: tuple[SettingSummary, ...]
     """All with a score: those that halving has not dropped first, the best one first of each."""
+
+    @property
+    def num_trials(self) -> int:
+        """Of all settings."""
+        return len(self.every_trial)
 
     @property
     def median(self) -> float:
@@ -150,7 +155,7 @@ def _summarize(source: str, task: str, via: Via | None, trials: dict[tuple[Setti
         mismatched=statistics.median(second) if second else None,
         majority_score=records[0].majority_score,
         trials=tuple(ordered),
-        num_trials=len(trials),
+        every_trial=tuple(trials.values()),
         num_settings=len(by_setting),
         settings=tuple(
             SettingSummary(

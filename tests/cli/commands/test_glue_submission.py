@@ -19,9 +19,18 @@ from tests.cli.fake_daemon import FakeDaemon
 SOURCE = "7-demo/step-000012000"
 
 
-def trial(score: float, *, task: str, seed: int, trial: str | None = None, kept: Path | None = None) -> ScoreView:
+def trial(
+    score: float, *, task: str, seed: int, lr: float = 5e-5, trial: str | None = None, kept: Path | None = None
+) -> ScoreView:
     one = samples.score()
-    fields = {"score": score, "task": task, "seed": seed, "trial": trial, "kept": None if kept is None else str(kept)}
+    fields = {
+        "score": score,
+        "lr": lr,
+        "task": task,
+        "seed": seed,
+        "trial": trial,
+        "kept": None if kept is None else str(kept),
+    }
     return one.model_copy(update={"score": one.score.model_copy(update=fields)})
 
 
@@ -46,10 +55,10 @@ def job(daemon: FakeDaemon, tmp_path: Path) -> JobPaths:
     return JobPaths(tmp_path / "job")
 
 
-def test_the_best_seed_is_submitted_and_a_missing_model_has_its_command(
+def test_the_best_trial_is_submitted_and_a_missing_model_has_its_command(
     bertd: Bertd, daemon: FakeDaemon, asked: list[SubmissionRequest], job: JobPaths, tmp_path: Path
 ) -> None:
-    kept = job.trial("rte-seed2").finetuned_model
+    kept = job.trial("rte-seed3").finetuned_model
     kept.mkdir(parents=True)
     spec = FinetuneSpec(
         task="cola", data_dir="/d", source="/e", source_name=SOURCE, seed=3, lr=4e-5, warmup=0.1, weight_decay=0.0
@@ -58,8 +67,11 @@ def test_the_best_seed_is_submitted_and_a_missing_model_has_its_command(
     job.trial("cola-seed3").finetune_spec.write_text(spec.model_dump_json())
     daemon.scores = [
         trial(0.70, task="rte", seed=1, kept=job.finetuned_model),
-        trial(0.72, task="rte", seed=2, trial="rte-seed2", kept=kept),
+        trial(0.72, task="rte", seed=2, trial="rte-seed2"),
         trial(0.50, task="cola", seed=1, kept=kept),
+        # Its setting has the lower median.
+        trial(0.73, task="rte", seed=3, lr=1e-6, trial="rte-seed3", kept=kept),
+        trial(0.10, task="rte", seed=4, lr=1e-6),
         trial(0.60, task="cola", seed=3, trial="cola-seed3"),
     ]
     data = tmp_path / "the data"
@@ -69,7 +81,7 @@ def test_the_best_seed_is_submitted_and_a_missing_model_has_its_command(
 
     (request,) = asked
     assert [(model.task, model.folder) for model in request.models] == [("rte", str(kept))]
-    assert "seed 2" in request.models[0].description and not request.is_partial
+    assert "seed 3" in request.models[0].description and not request.is_partial
     assert set(request.gaps) == {"cola", "sst-2", "mrpc", "sts-b", "qqp", "mnli", "qnli", "wnli"}
     assert "was not finetuned" in request.gaps["qqp"]
     # The command is taken as it is printed, and repeats the trial.
