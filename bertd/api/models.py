@@ -155,8 +155,11 @@ class JobView(Record):
     ended_t: float | None
     progress: float | None
     """0..1; None if it is not known."""
+    expected_start_t: float | None = None
+    """Of a queued job, from what the jobs before it still take; None where one of them has no known end."""
     expected_end_t: float | None = None
-    """Of a grid that runs, from the trials that were measured; None for other jobs, or before each task has one."""
+    """Of a job that runs or is queued, from its budget, its measured speed or its time limit; None where it is not
+    known."""
     argv: list[str] = []
     """Of a command; only in the response for a single job. Whoever can list the machine's processes sees it, too."""
     after: list[DependencyView] = []
@@ -323,6 +326,15 @@ class LogView(Record):
     """Size of the log in bytes."""
 
 
+class StartAccuracyView(Record):
+    """How right the expected starts were, since the daemon began."""
+
+    num_checked: int
+    """Jobs that had an expected start, and started."""
+    num_wrong: int
+    """Of these, those that started earlier or later than expected by more than a quarter of the wait, and a minute."""
+
+
 class StatusView(Record):
     """Everything on the first screen, in one response."""
 
@@ -336,6 +348,8 @@ class StatusView(Record):
     num_jobs_by_state: dict[JobState, int] = {}
     """All jobs, shown or not; empty from a daemon of an earlier bertd."""
     devices: list[DeviceView]
+    start_accuracy: StartAccuracyView | None = None
+    """None from a daemon of an earlier bertd."""
     events: list[EventView]
     """The newest 20, oldest first."""
 

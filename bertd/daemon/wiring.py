@@ -155,6 +155,7 @@ def build_services(
         devices=devices,
         marker_grids=marker_grid_table,
         start_conditions=StartConditionViews(database, dependencies=dependencies),
+        outlook=scheduler.outlook,
         drained=drained.askers,
     )
     hub = EventHub(events)

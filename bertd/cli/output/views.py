@@ -19,6 +19,7 @@ from bertd.api.models import (
     VersionView,
 )
 from bertd.cli.output.device_table import device_table
+from bertd.cli.output.expected_times import describe_expected_times, describe_reason, format_expected
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
 from bertd.records import DependencyCondition, DependencyState, JobKind, JobState, Record, Via
 from bertd.run.amounts.durations import format_duration
@@ -146,7 +147,7 @@ def _left_text(run: RunView) -> str:
 def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str:
     """The queue, one line per job, with the reason for its state."""
     rows: list[Row]
-    header = ["JOB", "KIND", "NAME", "STATE", "DONE", "PRIORITY", "DEVICES", "AGE", "WHY"]
+    header = ["JOB", "KIND", "NAME", "STATE", "DONE", "PRIORITY", "DEVICES", "AGE", "STARTS", "ENDS", "WHY"]
     rows = [
         [
             str(job.id),
@@ -157,21 +158,14 @@ def jobs_text(jobs: Iterable[JobView], *, now: float, style: OutputStyle) -> str
             str(job.priority),
             str(job.num_devices),
             format_duration(now - job.created_t),
-            Cell(_describe_reason(job, now=now), (DIM,)),
+            format_expected(job.expected_start_t, now=now, unknown=style.dash),
+            format_expected(job.expected_end_t, now=now, unknown=style.dash),
+            Cell(describe_reason(job, now=now), (DIM,)),
         ]
         for job in jobs
     ]
-    return format_table(header, rows, right={0, 4, 5, 6, 7}, style=style, shrink={2: 8}, drop=(6, 7, 5, 1, 4))
-
-
-def _describe_reason(job: JobView, *, now: float) -> str:
-    """Why it is in its state, and when it ends, where that is known."""
-    if job.expected_end_t is None:
-        return job.reason
-    if job.expected_end_t <= now:
-        return f"{job.reason}, takes longer than expected"
-    end = time.strftime("%H:%M", time.localtime(job.expected_end_t))
-    return f"{job.reason}, ends about {end} (in {format_duration(job.expected_end_t - now)})"
+    drop = (6, 7, 5, 1, 8, 9, 4)
+    return format_table(header, rows, right={0, 4, 5, 6, 7, 8, 9}, style=style, shrink={2: 8}, drop=drop)
 
 
 def name_start(task: str, via: Via | None) -> str:
@@ -222,7 +216,8 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
     fields = [
         ("job", f"{job.id}, {job.kind}"),
         ("name", job.name),
-        ("state", f"{job.state}: {_describe_reason(job, now=now)}" if job.reason else str(job.state)),
+        ("state", f"{job.state}: {describe_reason(job, now=now)}" if job.reason else str(job.state)),
+        ("expected", describe_expected_times(job, now=now)),
         ("run", job.run_id),
         ("command", shlex.join(job.argv)),
         ("folder", job.folder),

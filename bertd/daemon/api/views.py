@@ -14,6 +14,7 @@ from bertd.api.models import (
     MarkerGridView,
     RunView,
     ScoreView,
+    StartAccuracyView,
     StatusView,
     VersionView,
 )
@@ -25,6 +26,7 @@ from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.outlook import Outlook
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Leases
@@ -105,6 +107,7 @@ class Views:
         devices: Devices,
         marker_grids: MarkerGridTable,
         start_conditions: StartConditionViews,
+        outlook: Outlook,
         drained: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self.version = version
@@ -114,6 +117,7 @@ class Views:
         self._devices = devices
         self._marker_grids = marker_grids
         self._start_conditions = start_conditions
+        self._outlook = outlook
         self._drained = drained
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
@@ -262,6 +266,9 @@ class Views:
             jobs=list(self.jobs(limit=MAX_STATUS_JOBS)),
             num_jobs_by_state=self._queue.counts(),
             devices=self.devices(),
+            start_accuracy=StartAccuracyView(
+                num_checked=self._outlook.accuracy.num_checked, num_wrong=self._outlook.accuracy.num_wrong
+            ),
             events=self._events.newest(_NUM_STATUS_EVENTS),
         )
 
@@ -276,6 +283,7 @@ class Views:
                 self._logged_errors[job.id] = str(error)
 
     def _job(self, job: Job, *, leases: Leases) -> JobView:
+        expected = self._outlook.times_of(job)
         return JobView(
             id=job.id,
             kind=job.kind,
@@ -293,12 +301,9 @@ class Views:
             started_t=job.started_t,
             ended_t=job.ended_t,
             progress=self._progress(job),
-            expected_end_t=self._expected_end_t(job),
+            expected_start_t=expected.start_t,
+            expected_end_t=expected.end_t,
         )
-
-    def _expected_end_t(self, job: Job) -> float | None:
-        grid = self._run_metrics.summary(job).grid if job.state is JobState.RUNNING else None
-        return None if grid is None or grid.remaining_s is None else grid.t + grid.remaining_s
 
     def _progress(self, job: Job) -> float | None:
         summary = self._run_metrics.summary(job)

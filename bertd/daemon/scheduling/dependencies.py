@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.dependency_check import DependencyVerdict, OtherJob, check_dependencies
+from bertd.daemon.scheduling.dependency_check import DependencyVerdict, OtherJob, check_dependencies, is_met
 from bertd.errors import BertdError, SubmissionError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.dependency_table import DependencyTable
@@ -75,6 +75,18 @@ class Dependencies:
         by_id = {id: self.other(id) for id in others}
         return {
             job.id: check_dependencies(job.id, [(each, by_id[each.on_job_id]) for each in found[job.id]])
+            for job in fresh
+        }
+
+    def unmet(self, waiting: Sequence[Job]) -> dict[int, list[tuple[int, DependencyCondition]]]:
+        """Of each queued job that waits for others: these, and what they must have reached."""
+        found = self._table.of_queued()
+        fresh = [job for job in waiting if job.id in found and job.started_t is None and not job.stop_asked]
+        by_id = {id: self.other(id) for id in {each.on_job_id for job in fresh for each in found[job.id]}}
+        return {
+            job.id: [
+                (each.on_job_id, each.condition) for each in found[job.id] if not is_met(each, by_id[each.on_job_id])
+            ]
             for job in fresh
         }
 

@@ -1,7 +1,7 @@
 """Decide which devices each waiting job gets, or why it waits. Pure.
 
-Jobs are served strictly in order within one kind of device: a small job never overtakes a large one, which would
-otherwise wait forever.
+Jobs are served in order within one kind of device. A small job overtakes large ones only where the caller has shown
+that none of them then starts later; otherwise they would wait for ever.
 
 A finetuning fills a fraction of a large GPU, so that several share one. They spread over the free GPUs; while a job
 that needs whole GPUs waits, they go together on those that are shared already.
@@ -9,7 +9,7 @@ that needs whole GPUs waits, they go together on those that are shared already.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -17,6 +17,8 @@ from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
 
+MAX_OVERTAKEN = 50
+"""With more jobs ahead of it that must wait, a job waits its turn."""
 CPU = "cpu"
 """Id of the one device that is not a GPU; its slots are cores."""
 
@@ -64,37 +66,40 @@ def allocate(
     *,
     occupied: Collection[str] = (),
     drained: Collection[str] = (),
+    may_overtake: Callable[[Job, Sequence[Job], Leases], bool] = lambda job, ahead, leases: False,
 ) -> list[Allocation | Wait]:
     """Decide for each waiting job, in the order they are served.
 
     Args:
         occupied: GPUs that processes use which are not of this daemon: allocated last.
         drained: devices that start no job; a job that cannot start without them waits.
+        may_overtake: whether a job that fits may start before those ahead of it that must wait; see
+            bertd.daemon.scheduling.backfill.
     """
     rows = list(leases.rows)
-    first_in_line: dict[str, Job] = {}
+    ahead: dict[str, list[Job]] = {"cpu": [], "gpu": []}
     decisions: list[Allocation | Wait] = []
     # While a job needs whole GPUs, none is divided that need not be.
     is_packed = any(_needs_whole_gpus(job) and job.num_devices <= inventory.count("gpu") for job in waiting)
     for job in waiting:
-        blocking_job = first_in_line.get(job.device_kind)
-        if blocking_job is not None:
-            # Nothing overtakes, even if it would fit: the job ahead would wait for ever.
-            decisions.append(Wait(job, f"waits for job {blocking_job.id}, which is ahead of it in the queue"))
-        elif job.num_devices > inventory.count(job.device_kind):
+        blocked = ahead[job.device_kind]
+        if job.num_devices > inventory.count(job.device_kind):
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
-        elif (
-            allocation := _find_devices(
-                job, Leases(tuple(rows)), inventory, occupied=occupied, drained=drained, is_packed=is_packed
-            )
-        ) is None:
-            # The first of its kind that must wait; all of its kind after it wait for it.
-            decisions.append(Wait(job, _wait_reason(job, Leases(tuple(rows)), inventory, drained=drained)))
-            first_in_line[job.device_kind] = job
-        else:
+            continue
+        if len(blocked) > MAX_OVERTAKEN:
+            decisions.append(Wait(job, _turn_reason(blocked[0])))
+            continue
+        leased = Leases(tuple(rows))
+        allocation = _find_devices(job, leased, inventory, occupied=occupied, drained=drained, is_packed=is_packed)
+        if allocation is not None and (not blocked or may_overtake(job, blocked, leased)):
             rows += [Lease(job.id, device, slots, allocation.parts) for device, slots in allocation.devices.items()]
             decisions.append(allocation)
+            continue
+        # The first of its kind that must wait says what it waits for, those after it that they wait for it.
+        reason = _turn_reason(blocked[0]) if blocked else _wait_reason(job, leased, inventory, drained=drained)
+        decisions.append(Wait(job, reason))
+        blocked.append(job)
     return decisions
 
 
@@ -122,6 +127,10 @@ def _find_devices(
         return None
     free = _whole_gpus(leases, gpus)
     return Allocation(job, dict.fromkeys(free[: job.num_devices], 1)) if job.num_devices <= len(free) else None
+
+
+def _turn_reason(first: Job) -> str:
+    return f"waits for job {first.id}, which is ahead of it in the queue"
 
 
 def _needs_whole_gpus(job: Job) -> bool:

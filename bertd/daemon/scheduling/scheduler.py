@@ -18,7 +18,9 @@ from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.dependencies import Dependencies
 from bertd.daemon.scheduling.device_allocation import Allocation, Inventory, allocate
 from bertd.daemon.scheduling.device_counts import apply_device_count
+from bertd.daemon.scheduling.expected_durations import ExpectedDurations
 from bertd.daemon.scheduling.job_completion import JobCompletion
+from bertd.daemon.scheduling.outlook import Outlook
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
 from bertd.daemon.scheduling.time_check import reason_to_pause
@@ -74,9 +76,17 @@ class Scheduler:
         self._queue_jobs = queue_jobs
         self._clock = clock
         self._start_times = StartTimesTable(database)
-        self._waiting_jobs = WaitingJobs(
-            database, queue, dependencies=Dependencies(database, queue, run_metrics=run_metrics)
+        dependencies = Dependencies(database, queue, run_metrics=run_metrics)
+        self._waiting_jobs = WaitingJobs(database, queue, dependencies=dependencies)
+        self.outlook = Outlook(
+            queue,
+            durations=ExpectedDurations(run_metrics),
+            dependencies=dependencies,
+            start_times=self._start_times,
+            inventory=inventory,
+            clock=clock,
         )
+        """When the jobs that wait are expected to start."""
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
         self._journal_follower = JournalFollower(
             database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
@@ -221,11 +231,23 @@ class Scheduler:
         self._run_metrics.close_follower(job)
 
     def _start_waiting_jobs(self) -> None:
-        waiting = self._waiting_jobs.may_start(now=self._clock())
+        now, drained = self._clock(), self._drained()
+        queued = self._queue.waiting()
+        # Before the first of them starts, so that also the start of one that waits for nothing was expected.
+        self.outlook.update(queued, drained=drained, now=now)
+        waiting = self._waiting_jobs.may_start(queued, now=now)
         if not waiting:
             return
         occupied, leases = self._foreign_processes(), self._queue.leases()
-        for decision in allocate(waiting, leases, self._inventory, occupied=occupied, drained=self._drained()):
+        decisions = allocate(
+            waiting,
+            leases,
+            self._inventory,
+            occupied=occupied,
+            drained=drained,
+            may_overtake=self.outlook.backfill(waiting, drained=drained, now=now).may_overtake,
+        )
+        for decision in decisions:
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
                 continue
@@ -263,6 +285,7 @@ class Scheduler:
                     f"starts on {_format_devices(allocation)}{_format_occupied(allocation.devices, occupied)}"
                 )
                 self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
+            self.outlook.accuracy.note_start(job.id, now=now)
             self._run_metrics.open_follower(job)
             self._runners.start(
                 job.id, kind=job.kind, folder=folder, devices=allocation.devices, parts=allocation.parts

@@ -19,9 +19,8 @@ class WaitingJobs:
         self._dependencies = dependencies
         self._start_times = StartTimesTable(database)
 
-    def may_start(self, *, now: float) -> list[Job]:
-        """Queued jobs in the order they are served, without those that may not start yet; broken ones are held."""
-        waiting = self._queue.waiting()
+    def may_start(self, waiting: list[Job], *, now: float) -> list[Job]:
+        """Of the queued jobs those that may start; the others note why not, and those that never can are held."""
         return self._without_unmet(waiting, now=now) if waiting else []
 
     def set_reason(self, job: Job, reason: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from bertd.api.models import DeviceProcess, JobView, MarkerGridView, StatusView
 from bertd.cli.output.device_table import device_line, device_table, foreign_lines
+from bertd.cli.output.expected_times import format_clock
 from bertd.cli.output.tables import OutputStyle
 from bertd.cli.output.views import JobDetails, amount, job_text, jobs_text, runs_text, status_text
 from bertd.jobs.store.lifecycle import ENDED
@@ -219,13 +218,19 @@ def test_a_run_says_what_became_of_the_grids_that_it_asks_for() -> None:
     ]
 
 
-def test_a_grid_that_runs_says_when_it_ends() -> None:
+def test_a_job_says_when_it_is_expected_to_start_and_to_end() -> None:
     reason = "finetunes: 12 of 40 trials are over"
     grid = samples.job(kind=JobKind.GRID, reason=reason).model_copy(update={"expected_end_t": samples.NOW + 3900})
-    details = JobDetails(job=grid, run=None, scores=[])
-    end = time.strftime("%H:%M", time.localtime(samples.NOW + 3900))
-    for text in (jobs_text([grid], now=samples.NOW, style=PLAIN), job_text(details, now=samples.NOW, style=PLAIN)):
-        assert f"{reason}, ends about {end} (in 1h 05m)" in text
+    waiting = samples.job(8, state=JobState.QUEUED).model_copy(
+        update={"expected_start_t": samples.NOW + 3900, "expected_end_t": samples.NOW + 40 * 86_400}
+    )
+    soon, far = (format_clock(samples.NOW + later, now=samples.NOW) for later in (3900, 40 * 86_400))
+    header, first, second = jobs_text([grid, waiting], now=samples.NOW, style=PLAIN).splitlines()
+    starts, ends = header.index("STARTS") + len("STARTS"), header.index("ENDS") + len("ENDS")
+    assert (first[:starts].split()[-1], first[:ends].split()[-1]) == (PLAIN.dash, soon.split()[-1])
+    assert first[:ends].endswith(soon) and second[:starts].endswith(soon) and second[:ends].endswith(far)
+    text = job_text(JobDetails(job=waiting, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+    assert f"expected    starts about {soon} (in 1h 05m), ends about {far} (in 960h 00m)" in text
     assert f"{reason}, takes longer than expected" in jobs_text([grid], now=samples.NOW + 4000, style=PLAIN)
 
 
