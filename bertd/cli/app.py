@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -115,6 +116,8 @@ def build_app(verb: str | None = None) -> typer.Typer:
             is_whole = verb in (None, command.__name__)
             _register(app, command if is_whole else _without_parameters(command), panel=panel, original=command)
     for name, (group, panel) in _GROUPS.items():
+        for command_info in group.registered_commands:
+            command_info.help = _help_text(command_info.callback)
         whole = typer.Typer(help=group.info.help)
         app.add_typer(group if verb in (None, name) else whole, name=name, rich_help_panel=panel)
     return app
@@ -125,7 +128,12 @@ def _register(app: typer.Typer, command: Command, *, panel: str, original: Comma
         app.command(rich_help_panel=panel, cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(command)
     else:
         cls = CommandWithNegativeNumbers if original in _WITH_NEGATIVE_NUMBERS else TyperCommand
-        app.command(rich_help_panel=panel, cls=cls)(command)
+        app.command(help=_help_text(original), rich_help_panel=panel, cls=cls)(command)
+
+
+def _help_text(command: Command | None) -> str:
+    """What --help says: the docstring without the errors, which are for those who read the code."""
+    return inspect.cleandoc((command and command.__doc__) or "").partition("\n\nRaises:")[0]
 
 
 def _without_parameters(command: Command) -> Command:

@@ -42,6 +42,12 @@ def test_the_subcommands_of_the_design_exist() -> None:
     }
 
 
+def test_the_subcommands_of_groups_say_what_they_do_and_not_what_they_raise() -> None:
+    for group, _ in app_module._GROUPS.values():
+        for command in group.registered_commands:
+            assert command.help and len(command.help.split()) > 3 and "Raises" not in command.help
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_subcommand_says_what_it_does_and_what_its_options_mean(verb: str, bertd: Bertd) -> None:
     said = bertd(verb, "--help")
