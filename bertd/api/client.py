@@ -8,15 +8,10 @@ with the same key, when the connection breaks before the response: the daemon do
 from __future__ import annotations
 
 import json
-import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import TypeVar
-from urllib.parse import quote, urlencode
+from urllib.parse import urlencode
 
-from pydantic import ValidationError
-
-from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import (
     AuditView,
     ConfigurationKeyView,
@@ -41,36 +36,29 @@ from bertd.api.models import (
 )
 from bertd.api.sse import EventStream
 from bertd.api.sweep_models import SubmitSweep, SweepView
-from bertd.errors import ClientError, DaemonUnreachableError, UnknownJobError
-from bertd.records import BudgetRequest, JobKind, JobState, Record
+from bertd.api.typed_requests import ABOVE_ALL_JOBS, PAGE_ROWS, JobId, TypedRequests, path_segment, record_body
+from bertd.errors import ClientError
+from bertd.records import BudgetRequest, JobKind, JobState
+from bertd.run.paths import client_socket
 
 __all__ = ["Client", "EventStream", "JobId"]
 
-_PAGE_ROWS = 1_000
-"""Rows of a page that is not the last one."""
-_ABOVE_ALL_JOBS = 2**63 - 1
-KEY_HEADER = "Idempotency-Key"
 
-JobId = int | str
-"""A job's number, a run id such as 7-first, a unique name, or @ for what runs, else the newest."""
-_R = TypeVar("_R", bound=Record)
-
-
-class Client:
+class Client(TypedRequests):
     """One daemon's API; bertd.api.models has the responses.
 
     Every call raises DaemonUnreachableError if no daemon answers, the daemon's own BertdError if it refuses, and
     ClientError if the response cannot be parsed.
     """
 
-    def __init__(self, socket: Path, *, timeout_s: float | None = None) -> None:
+    def __init__(self, socket: Path | None = None, *, timeout_s: float | None = None) -> None:
         """Nothing is opened before the first call.
 
         Args:
+            socket: the daemon's; None for that of `bertd` without --socket.
             timeout_s: longest wait for an answer; None for that of bertd.api.http.
         """
-        self.socket = socket
-        self._timeout_s = timeout_s
+        super().__init__(client_socket() if socket is None else socket, timeout_s=timeout_s)
 
     # ---- Reading -----------------------------------------------------------------------------------
 
@@ -87,7 +75,7 @@ class Client:
 
     def run(self, id: JobId) -> RunView:
         """One pretraining by run id, job number or @."""
-        return self._get(RunView, f"/v1/runs/{_path_segment(id)}")
+        return self._get(RunView, f"/v1/runs/{path_segment(id)}")
 
     def series(
         self,
@@ -108,7 +96,7 @@ class Client:
             half_life: give smoothed columns, too, with this half-life in units of x.
         """
         query = _series_query(x, points, columns, low=low, high=high, half_life=half_life)
-        return self._get(SeriesView, f"/v1/runs/{_path_segment(id)}/series?{urlencode(query)}")
+        return self._get(SeriesView, f"/v1/runs/{path_segment(id)}/series?{urlencode(query)}")
 
     def several_series(
         self,
@@ -159,22 +147,22 @@ class Client:
 
     def _all_jobs(self) -> list[JobView]:
         jobs = self._get_list(JobView, "/v1/jobs")
-        if len(jobs) < _PAGE_ROWS:
+        if len(jobs) < PAGE_ROWS:
             return jobs
-        return _ended_last(self._get_pages(JobView, "/v1/jobs", job_id=lambda job: job.id, before=_ABOVE_ALL_JOBS))
+        return _ended_last(self._get_pages(JobView, "/v1/jobs", job_id=lambda job: job.id, before=ABOVE_ALL_JOBS))
 
     def job(self, id: JobId) -> JobView:
         """One job by number, run id or @."""
-        return self._get(JobView, f"/v1/jobs/{_path_segment(id)}")
+        return self._get(JobView, f"/v1/jobs/{path_segment(id)}")
 
     def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:
         """A part of a job's log; a negative offset counts bytes from its end."""
-        return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
+        return self._get(LogView, f"/v1/jobs/{path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
 
     def log_between(self, id: JobId, *, since_t: float, until_t: float, limit: int = 65536) -> LogView:
         """What a job's log got in a time, in Unix seconds, and up to a second more at either side."""
         query = {"since": since_t, "until": until_t, "limit": limit}
-        return self._get(LogView, f"/v1/jobs/{_path_segment(id)}/log?{urlencode(query)}")
+        return self._get(LogView, f"/v1/jobs/{path_segment(id)}/log?{urlencode(query)}")
 
     def devices(self) -> list[DeviceView]:
         """All GPUs, or the CPU."""
@@ -207,11 +195,11 @@ class Client:
 
     def drain(self, device: str) -> DeviceView:
         """Start no more jobs on a device, named by its number, its UUID or a beginning of that, or cpu."""
-        return self._parse(DeviceView, self._post(f"/v1/devices/{_path_segment(device)}/drain", None))
+        return self._parse(DeviceView, self._post(f"/v1/devices/{path_segment(device)}/drain", None))
 
     def undrain(self, device: str) -> DeviceView:
         """Start jobs on a device again."""
-        return self._parse(DeviceView, self._post(f"/v1/devices/{_path_segment(device)}/undrain", None))
+        return self._parse(DeviceView, self._post(f"/v1/devices/{path_segment(device)}/undrain", None))
 
     def scores(self, run: JobId | None = None) -> list[ScoreView]:
         """Finetuning scores, of one run or of all; newest first."""
@@ -224,7 +212,7 @@ class Client:
 
     def sweep(self, id: JobId) -> SweepView:
         """One sweep with its settings, by number, name or @, which is the newest."""
-        return self._get(SweepView, f"/v1/sweeps/{_path_segment(id)}")
+        return self._get(SweepView, f"/v1/sweeps/{path_segment(id)}")
 
     def events(self, since: int | None = None) -> EventStream:
         """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
@@ -252,7 +240,7 @@ class Client:
             ClientError: a name or a path in it is not Unicode text.
             BertdError: the daemon refused the job.
         """
-        return self._post_job("/v1/jobs", _body(job))
+        return self._post_job("/v1/jobs", record_body(job))
 
     def estimate_grid(self, grid: SubmitGrid) -> GridEstimateView:
         """What a grid would take; nothing is queued.
@@ -261,7 +249,7 @@ class Client:
             ClientError: a name or a path in it is not Unicode text.
             BertdError: the daemon would refuse the grid.
         """
-        return self._parse(GridEstimateView, self._post("/v1/grids/estimate", _body(grid)))
+        return self._parse(GridEstimateView, self._post("/v1/grids/estimate", record_body(grid)))
 
     def submit_sweep(self, order: SubmitSweep) -> SweepView:
         """Begin a sweep; it is durable when this returns.
@@ -270,111 +258,49 @@ class Client:
             ClientError: a name or a path in it is not Unicode text.
             BertdError: the daemon refused it.
         """
-        return self._parse(SweepView, self._post("/v1/sweeps", _body(order)))
+        return self._parse(SweepView, self._post("/v1/sweeps", record_body(order)))
 
     def cancel_sweep(self, id: JobId) -> SweepView:
         """End a sweep and all its runs."""
-        return self._parse(SweepView, self._post(f"/v1/sweeps/{_path_segment(id)}/cancel", None))
+        return self._parse(SweepView, self._post(f"/v1/sweeps/{path_segment(id)}/cancel", None))
 
     def pause(self, id: JobId, *, hot: bool = False) -> JobView:
         """Checkpoint, exit and free the devices; or hot: suspend the ranks between two steps and keep their memory."""
-        return self._post_job(f"/v1/jobs/{_path_segment(id)}/pause", json.dumps({"hot": True}) if hot else None)
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/pause", json.dumps({"hot": True}) if hot else None)
 
     def resume(self, id: JobId, *, devices: int | None = None) -> JobView:
         """Put a paused job back into the queue; a run may continue on another number of devices."""
         return self._post_job(
-            f"/v1/jobs/{_path_segment(id)}/resume", None if devices is None else json.dumps({"devices": devices})
+            f"/v1/jobs/{path_segment(id)}/resume", None if devices is None else json.dumps({"devices": devices})
         )
 
     def checkpoint(self, id: JobId) -> JobView:
         """Save a checkpoint at the next step."""
-        return self._post_job(f"/v1/jobs/{_path_segment(id)}/checkpoint")
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/checkpoint")
 
     def stop(self, id: JobId) -> JobView:
         """End a job for good: a pretraining saves and exports first."""
-        return self._post_job(f"/v1/jobs/{_path_segment(id)}/stop")
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/stop")
 
     def hold(self, id: JobId) -> JobView:
         """Keep a queued job from starting."""
-        return self._post_job(f"/v1/jobs/{_path_segment(id)}/hold")
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/hold")
 
     def release(self, id: JobId) -> JobView:
         """Let a held job start."""
-        return self._post_job(f"/v1/jobs/{_path_segment(id)}/release")
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/release")
 
     def priority(self, id: JobId, priority: int) -> JobView:
         """Set a job's priority; higher goes first."""
-        return self._post_job(f"/v1/jobs/{_path_segment(id)}/priority", json.dumps({"priority": priority}))
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/priority", json.dumps({"priority": priority}))
 
     def budget(self, id: JobId, request: BudgetRequest) -> RunView:
         """Change a run's budget: by a command to its ranks if it trains, else at once."""
-        return self._parse(RunView, self._post(f"/v1/runs/{_path_segment(id)}/budget", request.model_dump_json()))
+        return self._parse(RunView, self._post(f"/v1/runs/{path_segment(id)}/budget", request.model_dump_json()))
 
     def shutdown(self) -> None:
         """Shut the daemon down; it treats running jobs as on SIGTERM."""
         self._post("/v1/shutdown", None)
-
-    # ---- One request -------------------------------------------------------------------------------
-
-    def _get(self, model: type[_R], path: str) -> _R:
-        return self._parse(model, self._request("GET", path, None, {}))
-
-    def _get_list(self, model: type[_R], path: str) -> list[_R]:
-        content = self._request("GET", path, None, {})
-        try:
-            rows = json.loads(content)
-            if isinstance(rows, list):
-                return [model.model_validate(row) for row in rows]
-        except ValueError as error:
-            raise ClientError(bad_response_message(self.socket, error)) from error
-        raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is not a list")))
-
-    def _get_pages(
-        self,
-        model: type[_R],
-        path: str,
-        *,
-        job_id: Callable[[_R], int],
-        query: Sequence[tuple[str, str]] = (),
-        before: int | None = None,
-        limit: int | None = None,
-    ) -> list[_R]:
-        """All rows of a list that the daemon sends in pages, or the newest `limit`; see `job_id` of a row."""
-        rows: list[_R] = []
-        page_rows = _PAGE_ROWS if limit is None else min(limit, _PAGE_ROWS)
-        while True:
-            arguments = [*query] + ([] if before is None else [("before", str(before))])
-            arguments += [] if page_rows == _PAGE_ROWS else [("limit", str(page_rows))]
-            page = self._get_list(model, path + (f"?{urlencode(arguments)}" if arguments else ""))
-            # A daemon of an earlier bertd sends its one page again.
-            new = [row for row in page if before is None or job_id(row) < before]
-            rows += new
-            if len(page) < page_rows or not new or (limit is not None and len(rows) >= limit):
-                return rows
-            before = min(job_id(row) for row in new)
-
-    def _post_job(self, path: str, body: str | None = None) -> JobView:
-        return self._parse(JobView, self._post(path, body))
-
-    def _post(self, path: str, body: str | None) -> bytes:
-        headers = {KEY_HEADER: str(uuid.uuid4()), "Content-Type": "application/json"}
-        return self._request("POST", path, None if body is None else body.encode(), headers)
-
-    def _parse(self, model: type[_R], content: bytes) -> _R:
-        try:
-            return model.model_validate_json(content)
-        except ValidationError as error:
-            raise ClientError(bad_response_message(self.socket, error)) from error
-
-    def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
-        try:
-            return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
-        except DISCONNECT_ERRORS:
-            pass
-        try:
-            return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
-        except DISCONNECT_ERRORS as error:
-            raise DaemonUnreachableError(disconnect_message(self.socket)) from error
 
 
 def _series_query(
@@ -397,22 +323,3 @@ def _ended_last(jobs: list[JobView]) -> list[JobView]:
 
 def _matches(job: JobView, states: Collection[JobState], kinds: Collection[JobKind]) -> bool:
     return (not states or job.state in states) and (not kinds or job.kind in kinds)
-
-
-def _body(order: Record) -> str:
-    try:
-        return order.model_dump_json()
-    except ValueError as error:
-        raise ClientError(f"a name or a path is not Unicode text; rename it: {error}") from error
-
-
-def _path_segment(id: JobId) -> str:
-    """The id as a part of a path.
-
-    Raises:
-        UnknownJobError: it would change the path.
-    """
-    text = str(id)
-    if "/" in text or not text.strip("."):
-        raise UnknownJobError(f"{text!r}: no such job or run; `bertd jobs` lists them")
-    return quote(text, safe="@")

@@ -15,8 +15,9 @@ import pytest
 
 from bertd import errors
 from bertd.api import http, sse
-from bertd.api.client import KEY_HEADER, Client
+from bertd.api.client import Client
 from bertd.api.models import ErrorView, EventView, StatusView, SubmitFinetune, SubmitPretrain
+from bertd.api.typed_requests import KEY_HEADER
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError, TransitionError, UnknownJobError
 from bertd.records import JobState
 from tests.cli import samples

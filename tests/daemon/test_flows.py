@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.api import client, http
+from bertd.api import client, http, typed_requests
 from bertd.api.http import SocketConnection
 from bertd.api.models import JobView, SubmitFinetune, SubmitPretrain
 from bertd.daemon.api.views import MAX_STATUS_JOBS
@@ -693,7 +693,8 @@ def test_lists_are_whole_though_they_come_in_pages(box: DaemonBox, monkeypatch: 
     def request_page(model: type[Record], path: str) -> list[Record]:
         return request_list(model, f"{path}{'&' if '?' in path else '?'}limit=2")
 
-    monkeypatch.setattr(client, "_PAGE_ROWS", 2)
+    for module in (client, typed_requests):
+        monkeypatch.setattr(module, "PAGE_ROWS", 2)
     monkeypatch.setattr(box.client, "_get_list", request_page)
     assert (box.client.jobs(), box.client.runs(), box.client.scores()) == whole
     assert [score.job_id for score in box.client.scores(run.run_id)] == scored[::-1]
