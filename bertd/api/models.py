@@ -467,6 +467,8 @@ class SubmitCommand(Submission):
     """The run that it belongs to, by run id, name, job number or @."""
     time_limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     """Wall time after which it is ended."""
+    retries: int = Field(default=0, ge=0, le=1000)
+    """How often it is begun again when it fails or its runner dies, each time after twice as long."""
     hold: bool = False
 
 

@@ -12,6 +12,7 @@ from bertd.daemon.scheduling.device_allocation import Inventory
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.retry_table import RetryTable
 from bertd.records import CommandJobSpec, JobKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.paths import JobPaths, StatePaths
@@ -26,6 +27,7 @@ class CommandSubmissions:
 
     def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
         self._paths = paths
+        self._database = database
         self._queue = queue
         self._new_jobs = NewJobs(database=database, queue=queue)
         self._inventory = inventory
@@ -69,7 +71,10 @@ class CommandSubmissions:
         def choose_folder(job: Job) -> tuple[JobPaths, str]:
             return self._paths.command(job.id), "" if run is None else run.run_id
 
-        return self._new_jobs.enqueue(draft, choose_folder=choose_folder, write_files=write_files)
+        with self._database.transaction():
+            job = self._new_jobs.enqueue(draft, choose_folder=choose_folder, write_files=write_files)
+            RetryTable(self._database).insert(job.id, request.retries)
+        return job
 
 
 def name_of_program(program: str) -> str:

@@ -16,6 +16,7 @@ from bertd.cli.commands.submit_command import (
     CpusOption,
     DevicesOption,
     EnvOption,
+    RetriesOption,
     RunOption,
     TimeLimitOption,
     make_command,
@@ -85,6 +86,7 @@ def submit(
     env: EnvOption = None,
     run: RunOption = None,
     time_limit: TimeLimitOption = None,
+    retries: RetriesOption = 0,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -99,6 +101,7 @@ def submit(
             env=env or [],
             run=run,
             time_limit=time_limit,
+            retries=retries,
             priority=priority,
             after=split_jobs(after),
             after_any=split_jobs(after_any),

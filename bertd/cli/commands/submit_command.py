@@ -21,6 +21,7 @@ _OF_A_COMMAND = {
     "env": "--env",
     "run": "--run",
     "time_limit": "--time-limit",
+    "retries": "--retries",
 }
 _OF_A_RECIPE = {"set_": "--set", "budget": "--budget", "dry_run": "--dry-run"}
 
@@ -75,6 +76,17 @@ TimeLimitOption = Annotated[
         rich_help_panel=_PANEL,
     ),
 ]
+RetriesOption = Annotated[
+    int,
+    typer.Option(
+        "--retries",
+        min=0,
+        max=1000,
+        metavar="N",
+        help="Begin it again up to N times when it fails: after 30s, 1min, 2min, ...",
+        rich_help_panel=_PANEL,
+    ),
+]
 
 
 def require_options_of_one_kind(context: typer.Context, *, is_command: bool) -> None:
@@ -99,6 +111,7 @@ def make_command(
     env: Sequence[str],
     run: str | None,
     time_limit: str | None,
+    retries: int,
     priority: int,
     after: list[str],
     after_any: list[str],
@@ -124,6 +137,7 @@ def make_command(
         cpus=cpus,
         run=run,
         time_limit_s=None if time_limit is None else parse_time(time_limit, option="--time-limit"),
+        retries=retries,
         priority=priority,
         after=after,
         after_any=after_any,

@@ -12,6 +12,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.dependency_table import DependencyTable
 from bertd.jobs.store.lifecycle import Actor, JobAction, JobChange, change_by_action
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.retry_table import RetryTable
 from bertd.records import JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, newest_first
@@ -25,6 +26,7 @@ class JobActions:
         self._queue = queue
         self._inventory = inventory
         self._dependency_table = DependencyTable(database)
+        self._retries = RetryTable(database)
 
     def apply(self, action: JobAction, job: Job, *, asked_by: str, now: float, hot: bool = False) -> Job:
         """Apply an action; a pause or a stop takes effect when the ranks have read the command.
@@ -48,6 +50,8 @@ class JobActions:
         with self._database.transaction():
             if action is JobAction.RELEASE:
                 self._dependency_table.waive_broken(job.id)
+            elif action is JobAction.RESUME:
+                self._retries.reset(job.id)
             changed = self._queue.apply(job.id, change, actor=Actor.PERSON, now=now)
             self._post_command(job, change, asked_by=asked_by, now=now)
             return changed

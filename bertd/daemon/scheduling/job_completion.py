@@ -10,9 +10,12 @@ from bertd.errors import DaemonBusyError
 from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
 from bertd.jobs.runner.run_job import read_outcome
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, changes_by_outcome
+from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, change_by_retry, changes_by_outcome
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.retry_table import RetryTable
+from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.records import JobKind, JobState, Outcome
+from bertd.run.amounts.local_times import format_local_time
 from bertd.run.machine.processes import read_identity
 from bertd.run.paths import JobPaths
 
@@ -28,6 +31,8 @@ class JobCompletion:
         self._database = database
         self._queue = queue
         self._run_metrics = run_metrics
+        self._retries = RetryTable(database)
+        self._start_times = StartTimesTable(database)
 
     def complete(self, job: Job, *, exit_code: int | None, is_stopping: bool, now: float) -> None:
         """Apply what a runner left; its devices are released in the same transaction.
@@ -61,9 +66,24 @@ class JobCompletion:
         identity = read_identity(JobPaths(Path(job.folder)).runner)
         if outcome.state is JobState.FAILED and identity is not None and is_of_other_version(job, identity):
             reason = failure_with_remedy(job, identity, reason)
+        if outcome.state is JobState.FAILED and self._retry(job, reason, now=now):
+            return
         changes = changes_by_outcome(job.status, outcome.state, reason, job_id=job.id, is_stopping=is_stopping)
         for change, actor in zip(changes, (Actor.RUNNER, Actor.SCHEDULER), strict=False):
             self._queue.apply(job.id, change, actor=actor, now=now)
+
+    def _retry(self, job: Job, cause: str, *, now: float) -> bool:
+        """Queue a job again that failed, if it has retries left; whether it has."""
+        retries = self._retries.of_job(job.id)
+        if not retries.has_more:
+            return False
+        self._retries.count(job.id)
+        self._start_times.set_begin(job.id, now + retries.delay_s)
+        attempt = f"attempt {retries.num_used + 2} of {retries.num_allowed + 1}"
+        when = format_local_time(now + retries.delay_s, now=now)
+        reason = f"begins again {when}, {attempt}, since the last one failed: {cause}"
+        self._queue.apply(job.id, change_by_retry(reason), actor=Actor.SCHEDULER, now=now)
+        return True
 
     def _handle_lost_runner(self, job: Job, *, exit_code: int | None, now: float) -> None:
         """Decide about a job whose runner exited without an outcome: it was killed, or the machine went down."""
@@ -78,6 +98,8 @@ class JobCompletion:
         if exit_code in KNOWN_EXITS:
             reason = f"its runner could not work: {KNOWN_EXITS[exit_code][1]}; last lines in {log}"
             self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
+            return
+        if not job.stop_asked and self._retry(job, "its runner died", now=now):
             return
         step = summary.progress.step
         vanished = 1 if step > job.vanished_step else job.vanished + 1

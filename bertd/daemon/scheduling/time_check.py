@@ -27,8 +27,8 @@ def reason_to_wait_for_time(times: StartTimes, *, now: float, zone: tzinfo | Non
         return ""
     when = format_local_time(start_t, now=now, zone=zone)
     if times.only is not None and (times.begin_t is None or times.begin_t <= now):
-        return f"outside of its hours, {times.only}; may start at {when}"
-    return f"may start at {when}, as it was submitted"
+        return f"outside of its hours, {times.only}; may start {when}"
+    return f"may start {when}"
 
 
 def reason_to_pause(times: StartTimes, *, now: float, zone: tzinfo | None = None) -> str:
@@ -36,4 +36,4 @@ def reason_to_pause(times: StartTimes, *, now: float, zone: tzinfo | None = None
     if times.only is None or is_open(times.only, now=now, zone=zone):
         return ""
     when = format_local_time(next_opening(times.only, now=now, zone=zone), now=now, zone=zone)
-    return f"its hours, {times.only}, are over: saves, and continues at {when}"
+    return f"its hours, {times.only}, are over: saves, and continues {when}"

@@ -8,6 +8,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_broken_dependency, reason_to_wait
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.records import JobKind
 
 
 class WaitingJobs:
@@ -42,7 +43,9 @@ class WaitingJobs:
             elif verdict is not None and verdict.waits_for:
                 self.set_reason(job, verdict.waits_for)
             elif job.id in times and (reason := reason_to_wait_for_time(times[job.id], now=now)):
-                self.set_reason(job, reason)
+                if job.kind is not JobKind.COMMAND or job.started_t is None:
+                    # The reason of one that failed says already when it is begun again, and what was wrong.
+                    self.set_reason(job, reason)
             else:
                 free.append(job)
         return free

@@ -135,6 +135,13 @@ CREATE TABLE start_times (
     until_minute INTEGER
 ) STRICT;
 """,
+    """
+CREATE TABLE retries (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    num_allowed INTEGER NOT NULL,
+    num_used INTEGER NOT NULL
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

@@ -27,6 +27,14 @@ class StartTimesTable:
             ),
         )
 
+    def set_begin(self, job_id: int, begin_t: float) -> None:
+        """Have a job wait until then, within the transaction that queues it again; its hours stay."""
+        self._database.execute(
+            "INSERT INTO start_times (job_id, begin_t) VALUES (?, ?)"
+            " ON CONFLICT (job_id) DO UPDATE SET begin_t = excluded.begin_t",
+            (job_id, begin_t),
+        )
+
     def of_job(self, job_id: int) -> StartTimes:
         """A job's times."""
         row = self._database.execute("SELECT * FROM start_times WHERE job_id = ?", (job_id,)).fetchone()

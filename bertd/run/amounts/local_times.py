@@ -78,11 +78,11 @@ def next_opening(hours: DailyHours, *, now: float, zone: tzinfo | None = None) -
 
 
 def format_local_time(t: float, *, now: float, zone: tzinfo | None = None) -> str:
-    """`22:00` of this day, `tomorrow at 22:00`, or with the date; with the name of the time zone."""
+    """`at 22:00`, `tomorrow at 22:00` or `on 2026-12-24 at 22:00`, and the name of the time zone."""
     local, today = datetime.fromtimestamp(t, zone).astimezone(zone), datetime.fromtimestamp(now, zone).date()
     days = (local.date() - today).days
-    day = {0: "", 1: "tomorrow at "}.get(days, f"{local:%Y-%m-%d} at ")
-    return f"{day}{local:%H:%M} {local:%Z}".rstrip()
+    day = {0: "", 1: "tomorrow "}.get(days, f"on {local:%Y-%m-%d} ")
+    return f"{day}at {local:%H:%M} {local:%Z}".rstrip()
 
 
 def _next(minute: int, *, after: float, zone: tzinfo | None) -> float:

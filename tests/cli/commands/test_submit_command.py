@@ -21,14 +21,27 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_command_is_submitted_as_it_was_typed(bertd: Bertd, daemon: FakeDaemon, place: Path) -> None:
     options: tuple[str, ...] = ("--after", "3,7@0.5", "--after", "9", "--after-any", "@", "--begin", "+2h")
-    options += ("--devices", "2", "--name", "probe", "--env", "MOOD", "--env", "LEVEL=a=b", "--time-limit", "90min")
+    options += (
+        "--devices",
+        "2",
+        "--name",
+        "probe",
+        "--env",
+        "MOOD",
+        "--env",
+        "LEVEL=a=b",
+        "--time-limit",
+        "90min",
+        "--retries",
+        "3",
+    )
     said = bertd("submit", "--command", *options, "--run", "@", "--hold", "--", "python", "x.py", "--lr", "3", "$HOME")
     assert said.code == 0 and "bertd release 9" in said.out
     body = SubmitCommand.model_validate_json(daemon.requests[-1].body)
     assert body.argv == ["python", "x.py", "--lr", "3", "$HOME"]
     assert (body.cwd, body.devices, body.name, body.run) == (str(place), 2, "probe", "@")
     assert (body.after, body.after_any, body.begin) == (["3", "7@0.5", "9"], ["@"], "+2h")
-    assert (body.time_limit_s, body.hold) == (5400.0, True)
+    assert (body.time_limit_s, body.retries, body.hold) == (5400.0, 3, True)
     assert (body.environment["MOOD"], body.environment["LEVEL"]) == ("calm", "a=b")
     assert "HF_TOKEN" not in body.environment and b"s3cret" not in daemon.requests[-1].body
 

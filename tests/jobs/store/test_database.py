@@ -16,6 +16,7 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
+from bertd.jobs.store.retry_table import Retries, RetryTable
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
 from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.jobs.store.sweep_table import Sweep, SweepTable
@@ -157,6 +158,26 @@ def test_a_queue_of_the_sixth_version_gets_start_times(path: Path) -> None:
     table = StartTimesTable(database)
     assert table.of_unended() == {2: times}
     assert [table.of_job(id) for id in (1, 2, 3)] == [StartTimes(), times, times]
+    database.close()
+
+
+def test_a_queue_of_the_seventh_version_gets_retries(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {' '.join(UPGRADES[:6])} PRAGMA user_version = 7;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = "1, 'command', 'x', 'queued', '', 0, '', '/c', 'cpu', 1, 0, 0.0"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    database = Database(path)
+    with database.transaction():
+        RetryTable(database).insert(1, 2)
+        RetryTable(database).count(1)
+    database.close()
+    database = Database(path)
+    assert RetryTable(database).of_job(1) == Retries(2, 1)
+    with database.transaction():
+        RetryTable(database).reset(1)
+    assert RetryTable(database).of_job(1) == Retries(2, 0)
     database.close()
 
 

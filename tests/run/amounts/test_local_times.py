@@ -65,15 +65,15 @@ def test_in_spring_and_autumn_hours_begin_and_end_when_the_clock_shows_it() -> N
         assert is_open(NIGHT, now=closes - 1, zone=BERLIN) and not is_open(NIGHT, now=closes, zone=BERLIN)
     # 02:30 does not exist on that day: it is 03:30.
     begin_t = parse_begin("2027-03-28T02:30", now=at("2027-03-27T20:00"), zone=BERLIN)
-    assert format_local_time(begin_t, now=begin_t, zone=BERLIN) == "03:30 CEST"
+    assert format_local_time(begin_t, now=begin_t, zone=BERLIN) == "at 03:30 CEST"
 
 
 def test_a_time_is_said_with_its_day_and_its_zone() -> None:
     now = at("2026-11-29T21:15")
     for text, said in (
-        ("2026-11-29T22:00", "22:00 CET"),
+        ("2026-11-29T22:00", "at 22:00 CET"),
         ("2026-11-30T08:00", "tomorrow at 08:00 CET"),
-        ("2026-12-01T08:00", "2026-12-01 at 08:00 CET"),
+        ("2026-12-01T08:00", "on 2026-12-01 at 08:00 CET"),
     ):
         assert format_local_time(at(text), now=now, zone=BERLIN) == said
 

@@ -52,6 +52,7 @@ from bertd.jobs.store.lifecycle.scheduler_changes import (
     change_by_dropping,
     change_by_lost_runner,
     change_by_passing_rung,
+    change_by_retry,
     change_by_winning,
     reason_to_wait,
 )
@@ -71,6 +72,7 @@ __all__ = [
     "change_by_dropping",
     "change_by_lost_runner",
     "change_by_passing_rung",
+    "change_by_retry",
     "change_by_winning",
     "reason_to_wait",
     "ENDED",

@@ -50,6 +50,11 @@ def change_at_recovery(status: JobStatus) -> JobChange | None:
     return JobChange(JobState.QUEUED, "the daemon is back; resumes from its checkpoint", wants_resume=False)
 
 
+def change_by_retry(reason: str) -> JobChange:
+    """It failed, and is begun again unasked, as it was submitted."""
+    return JobChange(JobState.QUEUED, reason)
+
+
 def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reason_to_give_up: str | None) -> JobChange:
     """Its runner died without an outcome: it was killed, or the machine went down.
 
