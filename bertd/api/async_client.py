@@ -25,7 +25,7 @@ def _in_thread(
 ) -> Callable[Concatenate[AsyncClient, _P], Coroutine[Any, Any, _R]]:
     """The same call, awaited."""
 
-    async def awaited(self: AsyncClient, *arguments: _P.args, **options: _P.kwargs) -> _R:
+    async def awaited(self: AsyncClient, /, *arguments: _P.args, **options: _P.kwargs) -> _R:
         return await asyncio.to_thread(call, self.sync, *arguments, **options)
 
     functools.update_wrapper(awaited, call)

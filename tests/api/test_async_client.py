@@ -85,7 +85,7 @@ async def test_no_daemon_is_the_same_error(client: AsyncClient) -> None:
 def test_the_package_gives_the_clients_and_nothing_else() -> None:
     assert api.Client is Client
     with pytest.raises(AttributeError, match="no attribute 'Klient'"):
-        api.Klient  # type: ignore[attr-defined]  # noqa: B018  # that is what it tests
+        api.Klient  # noqa: B018  # that is what it tests
 
 
 def test_the_examples_of_the_documentation_run(
