@@ -80,6 +80,8 @@ class Queue:
     def __init__(self, database: Database, events: EventLog) -> None:
         self._database = database
         self._events = events
+        self._waiting: dict[tuple[object, ...], Job] = {}
+        """By row: the queued jobs at the last look. Each tick looks, and most rows are as they were."""
 
     # ---- Reading -----------------------------------------------------------------------------------
 
@@ -188,7 +190,9 @@ class Queue:
     def waiting(self) -> list[Job]:
         """Queued jobs in the order they are served: highest priority, then oldest."""
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))
-        return [_job(row) for row in rows.fetchall()]
+        waiting = {(key := tuple(row)): self._waiting.get(key) or _job(row) for row in rows.fetchall()}
+        self._waiting = waiting
+        return list(waiting.values())
 
     def paused(self) -> list[Job]:
         """Paused jobs, oldest first."""

@@ -90,6 +90,13 @@ def test_jobs_wait_by_priority_and_then_by_age(queue: Queue, database: Database)
     for priority in (0, 5, 0, 5):
         submit(queue, database, priority=priority)
     assert [job.id for job in queue.waiting()] == [2, 4, 1, 3]
+    queue.update(4, priority=9, reason="first")
+    queue.move(2, JobState.STARTING, reason="starts", actor=Actor.SCHEDULER, now=2.0)
+    with pytest.raises(ZeroDivisionError), database.transaction():
+        submit(queue, database, priority=7)
+        assert len(queue.waiting()) == 4
+        raise ZeroDivisionError
+    assert queue.waiting() == [queue.get(4), queue.get(1), queue.get(3)]
 
 
 def test_a_move_changes_the_row_and_tells_the_stream_at_once(
