@@ -123,6 +123,7 @@ class _StatusCollector(Collector):
         yield _gauge("bertd_start_time_seconds", "When the daemon started.", [], [((), version.started_t)])
         counts = [((str(state),), self._counts.get(state, 0)) for state in JobState]
         yield _gauge("bertd_jobs", "Jobs in each state, past ones included.", ["state"], counts)
+        yield from self._collect_start_accuracy()
         runs = [((run.id, run.name, str(run.state)), 1) for run in self._status.runs]
         yield _gauge("bertd_run_info", "The run's name and state.", ["run", "name", "state"], runs)
         for metric in _RUN_METRICS:
@@ -130,6 +131,16 @@ class _StatusCollector(Collector):
         for device_metric in _DEVICE_METRICS:
             yield from _family(device_metric, [(gpu.id, gpu) for gpu in self._status.devices], label="device")
         yield from self._collect_device_states()
+
+    def _collect_start_accuracy(self) -> Iterator[Metric]:
+        accuracy = self._status.start_accuracy
+        if accuracy is None:
+            return
+        yield CounterMetricFamily(
+            "bertd_expected_starts", "Jobs that had an expected start, and started.", value=accuracy.num_checked
+        )
+        wrong = "Of these, those that started earlier or later by more than a quarter of the wait."
+        yield CounterMetricFamily("bertd_expected_starts_wrong", wrong, value=accuracy.num_wrong)
 
     def _collect_device_states(self) -> Iterator[Metric]:
         devices = self._status.devices

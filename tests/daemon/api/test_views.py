@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.api.models import StatusView, VersionView
+from bertd.api.models import StartAccuracyView, StatusView, VersionView
 from bertd.cli.output.device_table import device_table
 from bertd.cli.output.tables import OutputStyle
 from bertd.daemon.api.job_log import read_log_page
@@ -97,6 +97,13 @@ def test_promtool_has_nothing_to_say_of_the_metrics_of_a_run_on_a_gpu() -> None:
     assert b"bertd_run_loss_nats{" in metrics and b"bertd_device_power_watts{" in metrics
     check = subprocess.run(["promtool", "check", "metrics"], input=metrics, capture_output=True, check=False)
     assert (check.returncode, check.stdout, check.stderr) == (0, b"", b"")
+
+
+def test_prometheus_counts_the_expected_starts_and_the_wrong_ones() -> None:
+    accuracy = StartAccuracyView(num_checked=5, num_wrong=2)
+    status = STATUS.model_copy(update={"start_accuracy": accuracy})
+    lines = prometheus_text(status, counts={}, latencies=Latencies())[0].decode().splitlines()
+    assert "bertd_expected_starts_total 5.0" in lines and "bertd_expected_starts_wrong_total 2.0" in lines
 
 
 def test_prometheus_has_a_sample_for_every_state() -> None:
