@@ -156,6 +156,7 @@ import json, sys, threading
 from pathlib import Path
 from bertd.api.client import Client
 from bertd.daemon import service
+from bertd.daemon.configuration.sources import ConfigurationSources
 
 socket = Path({str(tmp_path / "d.sock")!r})
 real_listen = service._open_listener
@@ -170,7 +171,8 @@ def ask():
     Client(socket).shutdown()
 
 service._open_listener = listen
-assert service.serve(state_dir=Path({str(tmp_path / "state")!r}), socket=socket) == 0
+sources = ConfigurationSources(folders=(), options={{"daemon.state_dir": {str(tmp_path / "state")!r}}})
+assert service.serve(sources, socket=socket) == 0
 print(json.dumps(sorted(sys.modules)))
 """
     loaded = _loaded(code)

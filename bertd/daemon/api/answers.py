@@ -32,6 +32,7 @@ _MEANINGS = {
     413: "The body is larger than any of this API.",
     415: "The body is not declared as application/json.",
     422: "A parameter, or what the body asks for, is wrong.",
+    429: "The user has as many event streams open as one may.",
     503: "The daemon cannot do it at the moment: it ends, or it is still reading.",
     507: "The disk refused.",
 }

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 
 from starlette.responses import Response
@@ -25,6 +26,8 @@ TICK_INTERVAL_S = 1.0
 KEEPALIVE_INTERVAL_S = 15.0
 STALL_TIMEOUT_S = 30.0
 """A client that accepts no frame for this long is disconnected."""
+MAX_STREAMS_PER_UID = 16
+"""Of one user that is neither root nor the daemon's: a quarter of the connections that one may have."""
 _RECENT_FRAMES = 1_000
 _PAGE_SIZE = 200
 
@@ -40,7 +43,8 @@ class EventHub:
         self.tick: bytes = b""
         self.tick_number = 0
         self.ticked_at = -TICK_INTERVAL_S
-        self.num_streams = 0
+        self.streams_by_uid: Counter[int] = Counter()
+        """Open streams of each user."""
         self.is_closed = False
 
     def on_commit(self) -> None:
@@ -73,6 +77,14 @@ class EventHub:
     def last_id(self) -> int:
         return self._last_id
 
+    @property
+    def num_streams(self) -> int:
+        return self.streams_by_uid.total()
+
+    def has_room_for(self, uid: int) -> bool:
+        """Whether a user may open one more stream; root and the daemon's own user always may."""
+        return uid in (0, os.getuid()) or self.streams_by_uid[uid] < MAX_STREAMS_PER_UID
+
     async def wait(self, timeout_s: float) -> None:
         """Wait until something changes, or the timeout."""
         try:
@@ -93,9 +105,15 @@ def frame(event: EventView) -> bytes:
 class EventResponse(Response):
     """An ASGI response that lasts until the client leaves or the daemon ends."""
 
-    def __init__(self, hub: EventHub, *, since: int, build_status: Callable[[], StatusView]) -> None:
+    def __init__(self, hub: EventHub, *, uid: int, since: int, build_status: Callable[[], StatusView]) -> None:
+        """Begin.
+
+        Args:
+            uid: of the client; see EventHub.has_room_for.
+        """
         super().__init__(media_type="text/event-stream")
         self._hub = hub
+        self._uid = uid
         self._last_id = min(since, hub.last_id)
         self._build_status = build_status
 
@@ -105,11 +123,11 @@ class EventResponse(Response):
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         disconnect_task = asyncio.ensure_future(_wait_for_disconnect(receive))
         serve_task = asyncio.ensure_future(self._serve(send))
-        self._hub.num_streams += 1
+        self._hub.streams_by_uid[self._uid] += 1
         try:
             await asyncio.wait((disconnect_task, serve_task), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._hub.num_streams -= 1
+            self._hub.streams_by_uid[self._uid] -= 1
             for task in (disconnect_task, serve_task):
                 task.cancel()
             await asyncio.gather(disconnect_task, serve_task, return_exceptions=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,7 @@ class Bench:
         self.got: list[bytes] = []
         self.may_take = asyncio.Event()
         self.has_left = asyncio.Event()
+        self.uid = 0
 
     def happen(self, count: int) -> None:
         """Append `count` events at once."""
@@ -53,7 +55,7 @@ class Bench:
 
     def connect(self, *, since: int) -> asyncio.Task[None]:
         """Serve the client."""
-        response = EventResponse(self.hub, since=since, build_status=lambda: status("fresh"))
+        response = EventResponse(self.hub, uid=self.uid, since=since, build_status=lambda: status("fresh"))
         return asyncio.create_task(response({"type": "http"}, self.receive, self.send))
 
     def ids(self) -> list[int]:
@@ -140,4 +142,16 @@ async def test_closing_the_hub_ends_the_streams(bench: Bench) -> None:
     await settled()
     bench.hub.close()
     await asyncio.wait_for(serving, PATIENCE_S)
+    assert bench.hub.num_streams == 0
+
+
+async def test_a_user_has_a_number_of_streams_and_gets_it_back(bench: Bench) -> None:
+    bench.uid = 54321
+    streams = [bench.connect(since=0) for _ in range(event_stream.MAX_STREAMS_PER_UID)]
+    await settled()
+    assert not bench.hub.has_room_for(54321)
+    assert bench.hub.has_room_for(54322) and bench.hub.has_room_for(0) and bench.hub.has_room_for(os.getuid())
+    bench.has_left.set()
+    await asyncio.gather(*streams)
+    assert bench.hub.has_room_for(54321)
     assert bench.hub.num_streams == 0

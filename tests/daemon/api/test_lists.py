@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bertd.daemon.api.event_stream import MAX_STREAMS_PER_UID
 from bertd.jobs.store.lifecycle import Actor
 from bertd.records import JobKind, JobState
 from bertd.run.journal import append_records
@@ -154,3 +155,10 @@ def test_a_log_is_read_by_time(api: InProcessApi) -> None:
     assert text("offset=8&until=103") == "89"
     assert text("since=500") == text("until=99") == ""
     assert text("offset=-3") == "789"
+
+
+def test_one_stream_too_many_is_refused(api: InProcessApi) -> None:
+    api.uid = 54321
+    api.services.hub.streams_by_uid[api.uid] = MAX_STREAMS_PER_UID
+    refused = api.ask("GET", "/v1/events")
+    assert (refused.status, refused.json["hint"]) == (429, "close some")

@@ -9,11 +9,12 @@ from fastapi import APIRouter, Header, Query, Request
 from starlette.responses import Response, StreamingResponse
 
 from bertd.api.models import EventView
-from bertd.daemon.api.answers import READ, page_response, problem_response, text_responses
+from bertd.daemon.api.answers import READ, error_statuses, page_response, problem_response, text_responses
 from bertd.daemon.api.api_services import services_of
-from bertd.daemon.api.event_stream import EventResponse
+from bertd.daemon.api.event_stream import MAX_STREAMS_PER_UID, EventResponse
 from bertd.daemon.api.read_request import EventFilterQuery, PageCursor, PageSize
 from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
+from bertd.jobs.store.audit import Peer
 
 router = APIRouter()
 
@@ -23,7 +24,7 @@ _EVENT_ID = re.compile(r"[0-9]{1,19}")
 @router.get(
     "/events",
     response_class=StreamingResponse,
-    responses=text_responses("text/event-stream"),
+    responses=text_responses("text/event-stream") | error_statuses(429),
 )
 async def get_events(
     request: Request,
@@ -36,8 +37,12 @@ async def get_events(
         if _EVENT_ID.fullmatch(last_event_id) is None:
             return problem_response(400, "ClientError", "Last-Event-ID: is not the id of an event; leave it out")
         resumed = int(last_event_id)
+    peer: Peer = request.state.peer
+    if not services.hub.has_room_for(peer.uid):
+        message = f"uid {peer.uid}: has {MAX_STREAMS_PER_UID} event streams open, as many as one may; close some"
+        return problem_response(429, "ClientError", message)
     start = services.hub.last_id if resumed is None else resumed
-    return EventResponse(services.hub, since=start, build_status=services.views.status)
+    return EventResponse(services.hub, uid=peer.uid, since=start, build_status=services.views.status)
 
 
 @router.get("/event-log", response_model=list[EventView], responses=READ)
