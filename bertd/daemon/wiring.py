@@ -185,6 +185,7 @@ def build_services(
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         views=views,
         queued_jobs_limit=lambda: configuration.values.limits.queued_jobs_per_user,
+        commands_for_operators=lambda: configuration.values.commands.for_operators,
         wake=scheduler_loop.wake,
     )
     return Services(

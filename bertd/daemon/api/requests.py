@@ -24,6 +24,7 @@ from bertd.api.models import (
     SubmitPretrain,
 )
 from bertd.api.sweep_models import SubmitSweep
+from bertd.daemon.admission.command_job import require_right
 from bertd.daemon.admission.quota import require_quota
 from bertd.daemon.admission.start_times import read_start_times
 from bertd.daemon.api.connections import Roles
@@ -144,9 +145,12 @@ class RequestHandler:
         garbage: GarbageCollector,
         views: Views,
         queued_jobs_limit: Callable[[], int],
+        commands_for_operators: Callable[[], bool],
         wake: Callable[[], None],
     ) -> None:
-        """`queued_jobs_limit` is how many jobs of a user may be in the queue now; `wake` has the scheduler look."""
+        """`queued_jobs_limit` is how many jobs of a user may be in the queue now, `commands_for_operators` whether
+        operators may run programs; `wake` has the scheduler look.
+        """
         self._database = database
         self._queue = queue
         self._audit = audit
@@ -161,6 +165,7 @@ class RequestHandler:
         self.garbage = garbage
         self._views = views
         self._queued_jobs_limit = queued_jobs_limit
+        self._commands_for_operators = commands_for_operators
         self._wake = wake
         self._roles = Roles()
         self.is_stopping = False
@@ -190,6 +195,7 @@ class RequestHandler:
                 elif isinstance(submission, SubmitGrid):
                     job = self._submissions.submit_grid(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitCommand):
+                    require_right(uid, daemon_uid=os.geteuid(), for_operators=self._commands_for_operators())
                     job = self._command_submissions.submit(submission, uid=uid, now=now)
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)

@@ -41,9 +41,16 @@ class LimitsSection(_Section):
     no limit."""
 
 
+class CommandsSection(_Section):
+    for_operators: bool = True
+    """Whether members of the group bertd-operators may run any program as the daemon's user, by
+    `bertd submit --command`; if not, only root and that user may."""
+
+
 class Configuration(_Section):
     """All of bertd.toml; every key has a default."""
 
     daemon: DaemonSection = DaemonSection()
     devices: DevicesSection = DevicesSection()
     limits: LimitsSection = LimitsSection()
+    commands: CommandsSection = CommandsSection()

@@ -40,6 +40,7 @@ def test_a_later_source_overrides_key_by_key_and_is_named(tmp_path: Path) -> Non
         ("daemon.keep_running_on_stop", True, "--keep-running-on-stop"),
         ("devices.finetunings_per_gpu", 3, str(own)),
         ("limits.queued_jobs_per_user", 20, str(system / "bertd.toml.d" / "20.toml")),
+        ("commands.for_operators", True, "default"),
     ]
     assert loaded.state_dir == Path("/srv/b")
 
