@@ -7,7 +7,7 @@ agree.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from bertd.records import (
@@ -89,6 +89,17 @@ class RunProgress(Record):
                 change["num_devices"] = record.after
                 change["past_device_seconds"] = self.past_device_seconds.after_change(record)
         return self.model_copy(update=change) if change else self
+
+    def with_steps(self, records: Sequence[StepRecord]) -> RunProgress:
+        """The progress after consecutive records of steps, at least one: as `with_record` for each of them."""
+        last = records[-1]
+        change: dict[str, object] = _position(last) | {
+            "charged_s": max(self.charged_s or 0.0, *(record.charged_s for record in records)),
+            "best_step": max(self.best_step, *(record.step for record in records)),
+        }
+        reserves = (record.reserve_s for record in reversed(records) if record.reserve_s is not None)
+        change["reserve_s"] = next(reserves, self.reserve_s)
+        return self.model_copy(update=change)
 
     def budget_plan(self, recipe_budget: Budget) -> BudgetPlan:
         """The recipe's budget with the changes and the devices in the journal."""

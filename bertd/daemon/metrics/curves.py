@@ -6,6 +6,8 @@ Steps that a restart lost are left out when a curve is read, because the steps t
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeAlias
 
 from bertd.api.models import SeriesAxis
@@ -94,15 +96,40 @@ class RunCurves:
             if offset is not None:
                 self.index.add(offset, at)
 
-    def add_points(self, record: _Placed) -> Position:
-        """Add what a record measured, and leave the budget as it is; return where it was measured."""
-        at = Position(
+    def add_steps(self, records: Sequence[StepRecord], *, offset: int | None = None) -> None:
+        """Add consecutive records of steps: as `add` for each of them, at a fraction of the cost.
+
+        Args:
+            offset: as of `add`; of the piece of the journal that has all of them.
+        """
+        if self._began_t is None:
+            self._began_t = records[0].t
+        positions: dict[int, Position] = {}
+
+        def position(number: int) -> Position:
+            if number not in positions:
+                positions[number] = self._position(records[number])
+            return positions[number]
+
+        for column in _STEP_COLUMNS:
+            values: list[float | None] = [getattr(record, column) for record in records]
+            numbers = [number for number, y in enumerate(values) if y is not None]
+            self._curves[column].extend([y for y in values if y is not None], partial(_call_at, position, numbers))
+        if offset is not None:
+            self.index.add(offset, position(0))
+
+    def _position(self, record: _Placed) -> Position:
+        return Position(
             t=record.t,
             charged_s=record.charged_s,
             step=record.step,
             sequences=record.sequences,
             spent=self._granted.spent(charged_s=record.charged_s, steps=record.step, sequences=record.sequences),
         )
+
+    def add_points(self, record: _Placed) -> Position:
+        """Add what a record measured, and leave the budget as it is; return where it was measured."""
+        at = self._position(record)
         if self._began_t is None:
             self._began_t = record.t
         match record:
@@ -187,6 +214,10 @@ class RunCurves:
             )
             for column in columns
         }
+
+
+def _call_at(function: Callable[[int], Position], numbers: Sequence[int], index: int) -> Position:
+    return function(numbers[index])
 
 
 def _within(pairs: list[tuple[float, float]], low: float, high: float) -> list[tuple[float, float]]:

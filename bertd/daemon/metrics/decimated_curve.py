@@ -5,8 +5,10 @@ are many. A gap (a pause or a restart) is a separate bin with NaN.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 
 from bertd.records import Record
 
@@ -131,6 +133,34 @@ class DecimatedCurve:
             last.high = Point(at, y)
         last.count += 1
         last.total += y
+
+    def extend(self, values: Sequence[float], position: Callable[[int], Position]) -> None:
+        """Append many points, as `add` one after the other; most are only compared, and have no position made.
+
+        Args:
+            values: what is not finite makes a gap.
+            position: that of an index into `values`; called for those that are kept.
+        """
+        begin = 0
+        while begin < len(values):
+            last = self._bins[-1] if self._bins else None
+            # A bin of two that were merged may be fuller than others.
+            room = 0 if last is None or last.is_gap() else max(0, self.capacity - last.count)
+            section = values[begin : begin + room]
+            if last is None or not section or not all(map(math.isfinite, section)):
+                y = values[begin]
+                self.add(position(begin), y if math.isfinite(y) else math.nan)
+                begin += 1
+                continue
+            low, high = min(section), max(section)
+            if low < last.low.y:
+                last.low = Point(position(begin + section.index(low)), low)
+            if high > last.high.y:
+                last.high = Point(position(begin + section.index(high)), high)
+            last.count += len(section)
+            # Not sum(), which since Python 3.12 rounds in another way than `add`.
+            last.total = reduce(add, section, last.total)
+            begin += len(section)
 
     def _halve_resolution(self) -> None:
         self.capacity *= 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pydantic import model_validator
 
@@ -85,7 +86,7 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
                 change["step"] = None
             change |= {"start": record, "end": None, "steps_lost": summary.steps_lost + lost}
         case StepRecord():
-            change["sequences_per_s"] = _smooth_speed(summary, record)
+            change["sequences_per_s"] = _smooth_speed(summary.sequences_per_s, summary.step, record)
         case ValidationRecord():
             # A loss on a part of the set cannot be compared with the others.
             new_loss = record.loss if record.share == 1.0 else None
@@ -104,16 +105,25 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
     return summary.model_copy(update=change)
 
 
+def fold_steps(summary: JournalSummary, records: Sequence[StepRecord]) -> JournalSummary:
+    """The summary with consecutive records of steps, at least one: as `fold` for each of them. Pure."""
+    speed, before = summary.sequences_per_s, summary.step
+    for record in records:
+        speed = _smooth_speed(speed, before, record)
+        before = record
+    progress = summary.progress.with_steps(records)
+    return summary.model_copy(update={"progress": progress, "step": records[-1], "sequences_per_s": speed})
+
+
 def _align_step(step: StepRecord | None, progress: RunProgress) -> StepRecord | None:
     if step is None or (step.step, step.sequences) == (progress.step, progress.sequences):
         return step
     return step.model_copy(update={"step": progress.step, "sequences": progress.sequences})
 
 
-def _smooth_speed(summary: JournalSummary, record: StepRecord) -> float:
-    old_speed = summary.sequences_per_s
-    if old_speed is None or summary.step is None:
+def _smooth_speed(old_speed: float | None, before: StepRecord | None, record: StepRecord) -> float:
+    if old_speed is None or before is None:
         return record.sequences_per_s
-    elapsed_s = max(0.0, record.charged_s - summary.step.charged_s)
+    elapsed_s = max(0.0, record.charged_s - before.charged_s)
     decay = math.exp2(-elapsed_s / _SPEED_HALF_LIFE_S)
     return decay * old_speed + (1 - decay) * record.sequences_per_s

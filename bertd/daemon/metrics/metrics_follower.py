@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertd.daemon.metrics.curves import RunCurves
 from bertd.daemon.metrics.follower_state import FollowerState, read_follower_state, store_follower_state
-from bertd.daemon.metrics.journal_summary import JournalSummary, fold
+from bertd.daemon.metrics.journal_summary import JournalSummary, fold, fold_steps
 from bertd.records import (
     BudgetRecord,
     DevicesRecord,
@@ -28,7 +28,7 @@ _STORE_EVERY_BYTES = 16 << 20
 """Of the journal: some hours of a run, and a second or two to read again."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class NumberedRecord:
     """A record with its place in the journal."""
 
@@ -70,18 +70,36 @@ class MetricsFollower:
 
     def follow(self) -> list[NumberedRecord]:
         """Fold the next piece of the journal and return its records; an empty list at the end."""
-        numbered_records, offset = [], self.offset
-        for record in self._reader.read_piece(limit_bytes=_PIECE_BYTES):
-            self._count += 1
-            self.summary = fold(self.summary, record)
-            if not isinstance(record, StepRecord):
-                self._newest_event = self._count
-            if self.curves is not None and isinstance(
-                record, StepRecord | ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
-            ):
-                self.curves.add(record, offset=offset)
-            numbered_records.append(NumberedRecord(number=self._count, record=record))
+        offset = self.offset
+        records = self._reader.read_piece(limit_bytes=_PIECE_BYTES)
+        numbered_records = [
+            NumberedRecord(self._count + place, record) for place, record in enumerate(records, start=1)
+        ]
+        steps: list[StepRecord] = []
+        for entry in numbered_records:
+            if isinstance(entry.record, StepRecord):
+                steps.append(entry.record)
+                continue
+            self._fold_steps(steps, offset=offset)
+            steps = []
+            self._fold_event(entry, offset=offset)
+        self._fold_steps(steps, offset=offset)
+        self._count += len(records)
         return numbered_records
+
+    def _fold_steps(self, records: list[StepRecord], *, offset: int) -> None:
+        if records:
+            self.summary = fold_steps(self.summary, records)
+            if self.curves is not None:
+                self.curves.add_steps(records, offset=offset)
+
+    def _fold_event(self, entry: NumberedRecord, *, offset: int) -> None:
+        self.summary = fold(self.summary, entry.record)
+        self._newest_event = entry.number
+        if self.curves is not None and isinstance(
+            entry.record, ValidationRecord | StartRecord | BudgetRecord | DevicesRecord | RollbackRecord
+        ):
+            self.curves.add(entry.record, offset=offset)
 
     def store(self, *, is_over: bool = False) -> None:
         """Store the state if much was read since the last time; `is_over`: if more than a piece was."""

@@ -65,6 +65,39 @@ def by_step(at: Position) -> float:
     return float(at.step)
 
 
+VALUES = st.sampled_from([0.0, 1.0, 1.0, 2.0, -3.0, 1e308, -1e308, math.nan, math.inf])
+
+
+@given(pieces=st.lists(st.lists(VALUES, max_size=50), max_size=30), most_bins=st.integers(2, 9))
+def test_many_points_at_once_give_the_same_curve_as_one_by_one(pieces: list[list[float]], most_bins: int) -> None:
+    one_by_one, at_once = DecimatedCurve(), DecimatedCurve()
+    number = 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("bertd.daemon.metrics.decimated_curve.MAX_BINS", most_bins)
+        for values in pieces:
+            places = [place(number + n) for n in range(len(values))]
+            number += len(values)
+            for at, y in zip(places, values, strict=True):
+                one_by_one.add(at, y if math.isfinite(y) else math.nan)
+            at_once.extend(values, places.__getitem__)
+    assert at_once.state().model_dump_json() == one_by_one.state().model_dump_json()
+
+
+def test_steps_together_give_the_curves_of_each_by_itself() -> None:
+    mfus = [None, 0.5, None, math.nan, 0.25]
+    steps = [
+        step(number, charged_s=float(number), loss=5.0 / (1 + number)).model_copy(update={"mfu": mfu})
+        for number, mfu in enumerate(mfus)
+    ]
+    one_by_one, together = RunCurves(HOUR), RunCurves(HOUR)
+    for curves in (one_by_one, together):
+        curves.add(start(0, charged_s=0.0, attempt=1), offset=0)
+    for record in steps:
+        one_by_one.add(record, offset=100)
+    together.add_steps(steps, offset=100)
+    assert together.state().model_dump_json() == one_by_one.state().model_dump_json()
+
+
 def test_a_short_curve_is_given_whole() -> None:
     curves = RunCurves(HOUR)
     for number in range(1, 6):

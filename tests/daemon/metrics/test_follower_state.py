@@ -57,6 +57,7 @@ def long_journal(num_steps: int = 3_000) -> list[JournalRecord]:
 def _stores_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics_follower, "_PIECE_BYTES", 4_096)
     monkeypatch.setattr(metrics_follower, "_STORE_EVERY_BYTES", 8_192)
+    monkeypatch.setattr(run_metrics, "_CURVES_TIMEOUT_S", PATIENCE_S)
 
 
 @pytest.fixture
@@ -205,5 +206,5 @@ async def test_who_asks_for_a_journal_that_takes_long_is_told_how_far_it_is(
     metrics = RunMetrics(database)
     with pytest.raises(DaemonError, match=r"1-fake: its journal is being read for the curves, \d+% so far; try again"):
         await metrics.curves(job)
-    monkeypatch.setattr(run_metrics, "_CURVES_TIMEOUT_S", 100.0)
+    monkeypatch.setattr(run_metrics, "_CURVES_TIMEOUT_S", PATIENCE_S)
     assert (await metrics.curves(job)).read(columns=["loss"], axis="step", points=10)["loss"]

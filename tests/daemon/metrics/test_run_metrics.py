@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon.api.views import budget_view
-from bertd.daemon.metrics.journal_summary import JournalSummary, fold
+from bertd.daemon.metrics.journal_summary import JournalSummary, fold, fold_steps
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import RecipeError
 from bertd.jobs.store.database import Database
@@ -63,6 +63,21 @@ def test_the_newest_of_each_kind_is_kept() -> None:
     summary = summary_of(start(0, charged_s=0, attempt=1), step(1, charged_s=1), step(2, charged_s=2))
     assert summary.step is not None and summary.step.step == 2
     assert summary.progress.step == 2
+
+
+@pytest.mark.parametrize("num_before", [0, 2, 4])
+def test_steps_folded_together_give_the_summary_of_each_folded_by_itself(num_before: int) -> None:
+    # A restart repeats steps; the charge of one is from before a record that was read earlier.
+    positions = [(1, 1.0, None), (2, 2.5, 8.0), (7, 9.0, 9.5), (3, 9.5, None), (4, 9.2, None), (5, 10.0, 7.0)]
+    steps = [
+        step(number, charged_s=charged_s).model_copy(update={"reserve_s": reserve_s, "sequences_per_s": charged_s})
+        for number, charged_s, reserve_s in positions
+    ]
+    before = summary_of(start(0, charged_s=0, attempt=1), *steps[:num_before], validation(5.0))
+    one_by_one = before
+    for record in steps[num_before:]:
+        one_by_one = fold(one_by_one, record)
+    assert fold_steps(before, steps[num_before:]) == one_by_one
 
 
 def test_steps_behind_the_checkpoint_are_lost_by_a_restart_and_counted_once() -> None:
