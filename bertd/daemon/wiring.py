@@ -98,7 +98,7 @@ def build_services(
     """
     events = EventLog(database)
     configuration = LiveConfiguration(sources, started, report=_reporter(database, events))
-    queue = Queue(database, events)
+    queue = Queue(database, events, root=paths.root)
     queue.reserve_ids_up_to(_highest_job_id(paths))
     devices = Devices(pynvml, finetunings_per_gpu=started.values.devices.finetunings_per_gpu)
     run_metrics = RunMetrics(database)

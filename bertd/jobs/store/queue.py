@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 from bertd.errors import DaemonError, UnknownJobError
@@ -44,6 +45,7 @@ class Job:
     priority: int
     run_id: str
     folder: str
+    """Absolute."""
     device_kind: Literal["cpu", "gpu"]
     num_devices: int
     owner_uid: int
@@ -77,11 +79,14 @@ class Job:
 class Queue:
     """Reads and changes jobs."""
 
-    def __init__(self, database: Database, events: EventLog) -> None:
+    def __init__(self, database: Database, events: EventLog, *, root: Path | None = None) -> None:
+        """`root`: the state folder; None if the database is in it, as it is unless it was salvaged."""
         self._database = database
         self._events = events
         self._waiting: dict[tuple[object, ...], Job] = {}
         """By row: the queued jobs at the last look. Each tick looks, and most rows are as they were."""
+        self.root = root or database.path.parent
+        """The state folder. Rows have folders below it without it, so that it can be moved."""
 
     # ---- Reading -----------------------------------------------------------------------------------
 
@@ -94,7 +99,7 @@ class Queue:
         row = self._database.execute(f"{_SELECT} WHERE id = ?", (job_id,)).fetchone()
         if row is None:
             raise UnknownJobError(f"job {job_id}: no such job; `bertd jobs` lists them")
-        return _job(row)
+        return self._job(row)
 
     def newest(self, *, kind: JobKind | None = None) -> Job:
         """The job that was submitted last.
@@ -108,7 +113,7 @@ class Queue:
         if row is None:
             what = "run" if kind is JobKind.PRETRAIN else kind or "job"
             raise UnknownJobError(f"@: there is no {what} yet; `bertd submit RECIPE` makes one")
-        return _job(row)
+        return self._job(row)
 
     def get_by_run(self, run_id: str) -> Job:
         """The pretraining that makes a run.
@@ -119,7 +124,7 @@ class Queue:
         row = self._database.execute(f"{_SELECT} WHERE run_id = ? AND kind = ?", (run_id, JobKind.PRETRAIN)).fetchone()
         if row is None:
             raise UnknownJobError(f"{run_id}: no such run; `bertd jobs` lists them")
-        return _job(row)
+        return self._job(row)
 
     def most_relevant(self, *, limit: int, kind: JobKind | None = None) -> list[Job]:
         """Every job with a runner, and of the others up to `limit` in all; highest id first, with ended ones last.
@@ -133,7 +138,7 @@ class Queue:
             CASE state WHEN 'queued' THEN -priority END, CASE state WHEN 'queued' THEN id ELSE -id END LIMIT ?""",
             (kind, *sorted(LIVE), max(0, limit - len(live))),
         )
-        others = [_job(row) for row in rows.fetchall()]
+        others = [self._job(row) for row in rows.fetchall()]
         return sorted([*live, *others], key=lambda job: (job.state in ENDED, -job.id))
 
     def newest_ended(self, *, kind: JobKind) -> Job | None:
@@ -141,7 +146,7 @@ class Queue:
         row = self._database.execute(
             f"{_SELECT} WHERE kind = ? AND state IN (?, ?, ?, ?) ORDER BY id DESC LIMIT 1", (kind, *sorted(ENDED))
         ).fetchone()
-        return None if row is None else _job(row)
+        return None if row is None else self._job(row)
 
     def page(self, *, before: int, limit: int, where: JobFilter = ANY_JOB) -> list[Job]:
         """The `limit` newest of these jobs with a number below `before`, newest first."""
@@ -149,7 +154,7 @@ class Queue:
         rows = self._database.execute(
             f"{_SELECT} WHERE id < ?{conditions} ORDER BY id DESC LIMIT ?", (before, *values, limit)
         )
-        return [_job(row) for row in rows.fetchall()]
+        return [self._job(row) for row in rows.fetchall()]
 
     def at_work(self, *, kind: JobKind | None = None) -> Job | None:
         """The newest job that runs; if none does, the newest that is paused hot, which has its devices too."""
@@ -159,7 +164,7 @@ class Queue:
     def named(self, name: str) -> list[Job]:
         """All jobs of a name, newest first; it need not be unique."""
         rows = self._database.execute(f"{_SELECT} WHERE name = ? ORDER BY id DESC", (name,))
-        return [_job(row) for row in rows.fetchall()]
+        return [self._job(row) for row in rows.fetchall()]
 
     def run_ids(self, *, limit: int) -> list[str]:
         """Ids of the newest runs."""
@@ -173,12 +178,12 @@ class Queue:
         rows = self._database.execute(
             f"{_SELECT} WHERE state IN (?, ?, ?, ?) OR is_hot ORDER BY id", tuple(sorted(LIVE))
         )
-        return [_job(row) for row in rows.fetchall()]
+        return [self._job(row) for row in rows.fetchall()]
 
     def ended(self) -> list[Job]:
         """All jobs that have ended, oldest first."""
         rows = self._database.execute(f"{_SELECT} WHERE state IN (?, ?, ?, ?) ORDER BY id", tuple(sorted(ENDED)))
-        return [_job(row) for row in rows.fetchall()]
+        return [self._job(row) for row in rows.fetchall()]
 
     def num_unended(self, *, owner_uid: int) -> int:
         """How many jobs of a user have not ended."""
@@ -190,14 +195,14 @@ class Queue:
     def waiting(self) -> list[Job]:
         """Queued jobs in the order they are served: highest priority, then oldest."""
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))
-        waiting = {(key := tuple(row)): self._waiting.get(key) or _job(row) for row in rows.fetchall()}
+        waiting = {(key := tuple(row)): self._waiting.get(key) or self._job(row) for row in rows.fetchall()}
         self._waiting = waiting
         return list(waiting.values())
 
     def paused(self) -> list[Job]:
         """Paused jobs, oldest first."""
         rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY id", (JobState.PAUSED,))
-        return [_job(row) for row in rows.fetchall()]
+        return [self._job(row) for row in rows.fetchall()]
 
     def counts(self, *, kind: JobKind | None = None) -> dict[JobState, int]:
         """Number of jobs in each state, of all kinds or of one."""
@@ -239,7 +244,9 @@ class Queue:
 
     def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:
         """Set the folder of a reserved job and write its first event."""
-        self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (folder, run_id, job.id))
+        path = Path(folder)
+        stored = path.relative_to(self.root) if path.is_relative_to(self.root) else path
+        self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (str(stored), run_id, job.id))
         placed = replace(job, folder=folder, run_id=run_id)
         self._append_event(placed, now=job.created_t)
         return placed
@@ -291,6 +298,9 @@ class Queue:
                 statement = f"UPDATE jobs SET {column} = ? WHERE id = ?"  # noqa: S608
                 self._database.execute(statement, (value, job_id))
 
+    def _job(self, row: sqlite3.Row) -> Job:
+        return _read_job(row, root=self.root)
+
     def _append_event(self, job: Job, *, now: float) -> None:
         text = f"job {job.id} {job.name} is {job.state}: {job.reason}"
         data: dict[str, object] = {"kind": job.kind, "name": job.name, "state": job.state, "reason": job.reason}
@@ -318,8 +328,9 @@ class Queue:
             self._database.execute("DELETE FROM leases WHERE job_id = ?", (job_id,))
 
 
-def _job(row: sqlite3.Row) -> Job:
+def _read_job(row: sqlite3.Row, *, root: Path) -> Job:
     values = dict(row)
+    values["folder"] = str(root / values["folder"])
     try:
         values["kind"] = JobKind(values["kind"])
         values["state"] = _state(values["state"])

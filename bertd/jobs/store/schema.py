@@ -15,7 +15,7 @@ CREATE TABLE jobs (
     reason TEXT NOT NULL,
     priority INTEGER NOT NULL,
     run_id TEXT NOT NULL,
-    folder TEXT NOT NULL,
+    folder TEXT NOT NULL,           -- below the folder of this file; absolute before version 9
     device_kind TEXT NOT NULL,      -- cpu or gpu
     num_devices INTEGER NOT NULL,
     owner_uid INTEGER NOT NULL,
@@ -141,6 +141,18 @@ CREATE TABLE retries (
     num_allowed INTEGER NOT NULL,
     num_used INTEGER NOT NULL
 ) STRICT;
+""",
+    # So that the state folder can be moved. A job's folder is known from its numbers, wherever the state folder was.
+    """
+UPDATE jobs SET folder = 'runs/' || run_id
+WHERE kind = 'pretrain' AND folder LIKE '%/runs/' || run_id;
+UPDATE jobs SET folder = 'runs/' || run_id || printf('/finetunes/%06d', id)
+WHERE kind != 'pretrain' AND folder LIKE '%/runs/' || run_id || printf('/finetunes/%06d', id);
+UPDATE jobs SET folder = printf('finetunes/%06d', id)
+WHERE kind != 'pretrain' AND folder LIKE '/%' || printf('/finetunes/%06d', id)
+AND folder NOT LIKE '%/runs/' || run_id || '/%';
+UPDATE jobs SET folder = printf('commands/%06d', id)
+WHERE kind = 'command' AND folder LIKE '%' || printf('/commands/%06d', id);
 """,
 )
 """What makes each next version of the one before."""

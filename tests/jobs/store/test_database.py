@@ -181,6 +181,33 @@ def test_a_queue_of_the_seventh_version_gets_retries(path: Path) -> None:
     database.close()
 
 
+@pytest.mark.parametrize(
+    ("kind", "run_id", "before", "after"),
+    [
+        ("pretrain", "7-a_b", "/old/runs/7-a_b", "runs/7-a_b"),
+        ("finetune", "1-x", "/runs/runs/1-x/finetunes/000007", "runs/1-x/finetunes/000007"),
+        ("grid", "1-x", "/runs/1-x/finetunes/000007", "runs/1-x/finetunes/000007"),
+        ("finetune", "/models/bert", "/old/finetunes/000007", "finetunes/000007"),
+        ("command", "", "/old/commands/000007", "commands/000007"),
+        ("pretrain", "7-x", "/elsewhere", "/elsewhere"),
+    ],
+)
+def test_folders_of_the_eighth_version_are_stored_without_the_state_folder(
+    path: Path, kind: str, run_id: str, before: str, after: str
+) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:7])} PRAGMA user_version = 8;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = (7, kind, "x", "done", "", 0, run_id, before, "cpu", 1, 0, 0.0)
+    connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({', '.join('?' * 12)})", values)  # noqa: S608  # no input
+    connection.commit()
+    connection.close()
+    database = Database(path)
+    assert database.execute("SELECT folder FROM jobs").fetchone()[0] == after
+    assert Queue(database, EventLog(database)).get(7).folder == str(path.parent / after)
+    database.close()
+
+
 def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
     for _ in range(3):
         writer = subprocess.Popen(

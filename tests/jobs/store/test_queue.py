@@ -36,7 +36,13 @@ def queue(database: Database, events: EventLog) -> Queue:
 
 
 def submit(
-    queue: Queue, database: Database, *, name: str = "a", kind: JobKind = JobKind.PRETRAIN, priority: int = 0
+    queue: Queue,
+    database: Database,
+    *,
+    name: str = "a",
+    kind: JobKind = JobKind.PRETRAIN,
+    priority: int = 0,
+    folder: str | None = None,
 ) -> Job:
     draft = Job(
         id=0,
@@ -54,7 +60,24 @@ def submit(
     )
     with database.transaction():
         reserved = queue.reserve(draft)
-        return queue.set_folder(reserved, folder=f"/runs/{reserved.id}", run_id=f"{reserved.id}-{name}")
+        return queue.set_folder(reserved, folder=folder or f"/runs/{reserved.id}", run_id=f"{reserved.id}-{name}")
+
+
+def test_the_folders_of_jobs_move_with_the_state_folder(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    before.mkdir()
+    database = Database(before / "queue.db")
+    queue = Queue(database, EventLog(database))
+    inside, outside = (submit(queue, database, folder=folder) for folder in (f"{before}/runs/1-a", "/elsewhere/2-a"))
+    assert (inside.folder, queue.get(inside.id)) == (f"{before}/runs/1-a", inside)
+    database.close()
+    before.rename(after)
+    database = Database(after / "queue.db")
+    queue = Queue(database, EventLog(database))
+    assert [queue.get(job.id).folder for job in (inside, outside)] == [f"{after}/runs/1-a", "/elsewhere/2-a"]
+    # A queue that was salvaged is in another folder.
+    assert Queue(database, EventLog(database), root=before).get(inside.id) == inside
+    database.close()
 
 
 def test_what_is_put_in_is_got_back(queue: Queue, database: Database) -> None:
