@@ -49,8 +49,9 @@ test-long: install $(VENV)/.triton
 	$(BIN)/python -m pytest -n auto -m "long and not faults"
 
 # The long fault suite, one test at a time. Tests that mount disks need root and are otherwise skipped with the reason.
+# The timeout is for a test that hangs: a kill loop of a minute takes half an hour on a machine with much other work.
 faults: install
-	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 900 -rs
+	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 5400 -rs
 
 bench-data: install
 	$(BIN)/python -m bertd.data.commands.bench

@@ -88,9 +88,17 @@ class RealRun:
             )
 
     def outcome(self) -> Outcome:
-        """Wait for the end."""
+        """Wait for the end, however long it takes while the journal grows."""
         assert self.process is not None
-        assert self.process.wait(PATIENCE_S) == 0, self.log
+        exit_code, num_records = None, -1
+        while exit_code is None:
+            assert len(self.records) > num_records, f"no record in {PATIENCE_S:g} s; log:\n{self.log}"
+            num_records = len(self.records)
+            try:
+                exit_code = self.process.wait(PATIENCE_S)
+            except subprocess.TimeoutExpired:
+                continue
+        assert exit_code == 0, self.log
         return Outcome.model_validate_json(self.paths.outcome.read_bytes())
 
     def ranks(self) -> list[psutil.Process]:

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from bertd.api.models import SubmitPretrain
-from bertd.records import CheckpointRecord, JobState, StepRecord
+from bertd.records import CheckpointRecord, JobState, JournalRecord, StepRecord
 from bertd.run.journal import read_journal
 from tests.daemon.daemon_box import DaemonBox
 from tests.faults.invariants import Witness, assert_sound
@@ -31,7 +31,7 @@ SEED = 17
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(5400)
 def test_training_gets_on_under_a_kill_every_twenty_seconds(
     real_box: RealDaemonBox, dataset: Path, tally: Tally
 ) -> None:
@@ -40,10 +40,12 @@ def test_training_gets_on_under_a_kill_every_twenty_seconds(
     job = box.client.submit(SubmitPretrain(recipe_toml=text, recipe_name="tiny.toml"))
     paths = box.state.run(f"{job.id}-tiny")
     began_s, kills = time.monotonic(), {"rank": 0, "launcher": 0, "runner": 0, "daemon": 0}
-    next_s = began_s + KILL_EVERY_S
+    next_s, kept = began_s + KILL_EVERY_S, 0
     while next_s < began_s + DURATION_S:
         threading.Event().wait(max(0.0, next_s - time.monotonic()))
-        next_s += KILL_EVERY_S
+        # On a machine so busy that a start takes longer, the run would be given up after three kills without progress.
+        kept = _wait_for_save_above(kept, job=job.id, box=box)
+        next_s = max(next_s, time.monotonic()) + KILL_EVERY_S
         victim = chooser.choice(list(kills))
         if victim == "daemon":
             tally.fault()
@@ -59,7 +61,7 @@ def test_training_gets_on_under_a_kill_every_twenty_seconds(
     elapsed_s = time.monotonic() - began_s
     records = read_journal(paths.journal)
     # A step counts once, when it is saved, however often it was done; its duration is the median.
-    kept = max(record.step for record in records if isinstance(record, CheckpointRecord))
+    kept = _newest_saved_step(records)
     step_s = statistics.median(BATCH / record.sequences_per_s for record in records if isinstance(record, StepRecord))
     ratio = kept * step_s / elapsed_s
     box.client.stop(job.id)
@@ -74,6 +76,22 @@ def test_training_gets_on_under_a_kill_every_twenty_seconds(
     assert_sound(box.state.root, witness)
     assert kept > 0
     tally.sound()
+
+
+def _newest_saved_step(records: list[JournalRecord]) -> int:
+    return max((record.step for record in records if isinstance(record, CheckpointRecord)), default=0)
+
+
+def _wait_for_save_above(step: int, *, job: int, box: RealDaemonBox) -> int:
+    paths = box.state.run(f"{job}-tiny")
+
+    def is_saved() -> bool:
+        view = box.client.job(job)
+        assert view.state is not JobState.FAILED, view.reason
+        return _newest_saved_step(read_journal(paths.journal)) > step
+
+    wait_for(is_saved, what=f"a checkpoint above step {step}")
+    return _newest_saved_step(read_journal(paths.journal))
 
 
 def _find(box: DaemonBox, root: Path, victim: str) -> psutil.Process | None:

@@ -27,12 +27,17 @@ SHOT_AT_UNTIL = 0.7
 
 
 @pytest.fixture(scope="module", params=[1, 2])
-def reference(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dataset: Path) -> RealRun:
+def reference(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, dataset: Path
+) -> Iterator[RealRun]:
     """An undisturbed run of one or two ranks."""
     run = RealRun(tmp_path_factory.mktemp("reference") / "1-tiny", dataset, steps=STEPS, count=request.param)
     run.start()
-    assert run.outcome().state is JobState.DONE
-    return run
+    try:
+        assert run.outcome().state is JobState.DONE
+        yield run
+    finally:
+        run.kill()
 
 
 @pytest.fixture
