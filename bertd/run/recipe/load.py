@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 import bertd
 from bertd.errors import RecipeError
+from bertd.run.paths import RunPaths
 from bertd.run.recipe.schema import Recipe
 from bertd.validation_text import describe_mistakes
 
@@ -61,8 +62,12 @@ def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: cannot read the recipe: it is not UTF-8; save it as UTF-8") from error
     except OSError as error:
-        raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
-    return parse_recipe(text, name=path.name, overrides=overrides)
+        raise RecipeError(
+            f"{path}: cannot read the recipe: {error.strerror}; check the path and its permissions"
+        ) from error
+    # Every run has a recipe of this name; one of a person is shown as it was named.
+    is_of_run = path.name == RunPaths(path.parent).recipe.name and path.is_absolute()
+    return parse_recipe(text, name=str(path) if is_of_run else path.name, overrides=overrides)
 
 
 def parse_recipe(text: str, *, name: str, overrides: list[str] | None = None) -> Recipe:

@@ -350,3 +350,14 @@ def test_of_very_many_mistakes_the_first_are_named() -> None:
     with pytest.raises(RecipeError, match=r"unknown section 'section0'.*; and [\d,]+ more mistakes$") as caught:
         parse_recipe(text, name="long.toml")
     assert len(str(caught.value)) < 3_000
+
+
+def test_of_the_many_recipes_of_runs_the_path_says_which_is_wrong(tmp_path: Path) -> None:
+    recipe = tmp_path / "7-demo" / "recipe.toml"
+    recipe.parent.mkdir()
+    recipe.write_text("[budget]\nhours = 1")
+    with pytest.raises(RecipeError, match=r"/7-demo/recipe\.toml: \[data\]: the section is missing"):
+        read_recipe(recipe)
+    mine = recipe.rename(tmp_path / "mine.toml")
+    with pytest.raises(RecipeError, match=r"^mine\.toml: "):
+        read_recipe(mine)
