@@ -45,8 +45,9 @@ demo: install
 test: install $(VENV)/.triton
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# Only the files with such a test: to collect all costs each process half a minute.
 test-long: install $(VENV)/.triton
-	$(BIN)/python -m pytest -n auto -m "long and not faults"
+	$(BIN)/python -m pytest -n auto -m "long and not faults" $$(grep -rl --include='*.py' 'mark\.long' tests)
 
 # The long fault suite, one test at a time. Tests that mount disks need root and are otherwise skipped with the reason.
 # The timeout is for a test that hangs: a kill loop of a minute takes half an hour on a machine with much other work.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -28,6 +29,9 @@ settings.register_profile(
 )
 settings.load_profile("bertd")
 
+# Imported modules and collected tests are never freed: to search them for garbage is a quarter of a collection's time.
+gc.disable()
+
 # Before anything imports torch: its threads wait by spinning, which on tensors this small costs more than it gives.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -40,6 +44,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 for number in _SIGNALS[1:]:
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, signal.SIG_DFL)
+
+
+@pytest.hookimpl(tryfirst=True)  # before those that the command leaves out are gone
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test-long` finds its files by their text."""
+    for path in {item.path for item in items if item.get_closest_marker("long")}:
+        assert "mark.long" in path.read_text(), f"{path}: write the mark as pytest.mark.long, for `make test-long`"
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
