@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import DeviceMemoryError, StorageError
-from bertd.program import INTERNAL_FAULT, INTERRUPTED, print_error, run_main
+from bertd.program import INTERNAL_FAULT, INTERRUPTED, loading_libraries, print_error, run_main
 from bertd.terminal_text import terminal_text
 from tests.waiting import PATIENCE_S
 
@@ -262,3 +263,15 @@ def test_a_library_may_move_the_cursor_while_it_draws() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
     assert done.stderr == b"\r\x1b[2Kbar\n\\x0d\\x1b[2Ktext\n"
+
+
+def test_libraries_load_without_garbage_collection_which_is_back_after_a_failure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    frozen: list[bool] = []
+    monkeypatch.setattr(gc, "freeze", lambda: frozen.append(gc.isenabled()))
+    with pytest.raises(ImportError), loading_libraries():
+        assert not gc.isenabled()
+        raise ImportError
+    assert gc.isenabled()
+    assert frozen == [False]

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from bertd.errors import BertdError, RecipeError
 from bertd.glue.__main__ import run_folder, wait_passively
-from bertd.program import print_error, run_main
+from bertd.program import loading_libraries, print_error, run_main
 from bertd.records import TrialOrder, WorkerReply
 from bertd.run.paths import JobPaths
 
@@ -34,8 +34,9 @@ def main() -> int:
     replies = os.dup(1)
     os.dup2(2, 1)
     wait_passively()
-    import bertd.glue.job  # noqa: F401 - loads torch and transformers before the first order, once for all trials
-    from bertd.glue.task_cache import TaskCache
+    with loading_libraries():
+        import bertd.glue.job  # noqa: F401 - loads torch and transformers before the first order, once for all trials
+        from bertd.glue.task_cache import TaskCache
 
     tasks = TaskCache()
     _reply(replies, WorkerReply(event="ready"))

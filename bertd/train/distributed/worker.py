@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Event
 
 from bertd.errors import BertdError, DeviceError, DeviceMemoryError
-from bertd.program import print_error, run_main
+from bertd.program import loading_libraries, print_error, run_main
 from bertd.records import AlertRecord
 from bertd.run.journal import append_records
 from bertd.run.journal_digest import read_progress
@@ -42,8 +42,9 @@ def main() -> int:
     parser.add_argument("--launcher", type=int, help="pid of the launcher")
     args = parser.parse_args()
     die_with_parent(args.launcher)
-    from bertd.train.autotune.kernels import compiler_failure_reason
-    from bertd.train.oom import out_of_memory_reason
+    with loading_libraries():
+        from bertd.train.autotune.kernels import compiler_failure_reason
+        from bertd.train.oom import out_of_memory_reason
 
     paths = RunPaths(args.run.resolve())
     stop_signal = Event()
@@ -79,12 +80,13 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     """
     heartbeat = Heartbeat(os.environ.get(HEARTBEAT_VARIABLE), rank=int(os.environ.get("RANK", "0")))
     heartbeat.beat(Phase.START, step=0)
-    from bertd.train.backends.deterministic import use_deterministic_algorithms
-    from bertd.train.build_trainer import build_trainer
-    from bertd.train.distributed.peer_watch import watch_peers
-    from bertd.train.distributed.process_group import join_ranks, leave_ranks
-    from bertd.train.loop.startup import StartupTimer
-    from bertd.train.run_inputs import load_run_inputs
+    with loading_libraries():
+        from bertd.train.backends.deterministic import use_deterministic_algorithms
+        from bertd.train.build_trainer import build_trainer
+        from bertd.train.distributed.peer_watch import watch_peers
+        from bertd.train.distributed.process_group import join_ranks, leave_ranks
+        from bertd.train.loop.startup import StartupTimer
+        from bertd.train.run_inputs import load_run_inputs
 
     run_inputs = load_run_inputs(paths)
     use_deterministic_algorithms(run_inputs.recipe)
