@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,8 @@ LONGEST_POLL_S = 0.05
 """A shorter wait is a poll, or lets other threads run; a longer one would have to be long enough."""
 TAKES_SECONDS = {"fail_after", "join", "move_on_after", "sleep", "timeout", "wait"}
 """Calls whose first argument is a time in seconds."""
+SLEEP_OF_A_PROGRAM = re.compile(r"\bsleep\((\d+(?:\.\d+)?)\)")
+"""In the source of a program that a test starts, which a slow machine would let end too early."""
 CLOCKS = {"monotonic", "perf_counter", "process_time", "time"}
 
 
@@ -59,6 +62,9 @@ def find_impatience(source: str) -> list[str]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             found += list(_limits(node))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            sleeps = SLEEP_OF_A_PROGRAM.findall(node.value)
+            found += [f"sleep({seconds})" for seconds in sleeps if LONGEST_POLL_S < float(seconds) < PATIENCE_S]
         if isinstance(node, ast.Compare) and _compares_a_time(node):
             found.append(ast.unparse(node))
     return found
@@ -81,6 +87,7 @@ def test_no_test_depends_on_the_speed_of_the_machine() -> None:
         "thread.join(timeout=5)",
         "subprocess.run(command, timeout=30)",
         "time.sleep(0.5)",
+        "program = 'import time; time.sleep(60)'",
         "await asyncio.sleep(1)",
         "settings(deadline=200)",
         "assert time.monotonic() - began_s < 2",

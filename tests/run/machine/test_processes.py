@@ -17,14 +17,14 @@ import os, subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1], str(os.getpid())], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 _CHILD = """
 import sys, time
 from bertd.run.machine.child_processes import die_with_parent
 die_with_parent({parent})
 print("bound", flush=True)
-time.sleep(60)
+time.sleep(3600)
 """
 
 
