@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bertd.errors import RecipeError
 from bertd.glue import __main__
 from bertd.records import ScoreRecord, TrialOrder, WorkerReply
 from bertd.run.journal import read_scores
@@ -38,15 +39,17 @@ def _score(paths: JobPaths) -> ScoreRecord:
     return score.model_copy(update={"t": 0.0, "seconds": 0.0, "training_s": 0.0})
 
 
-def test_trials_of_one_worker_have_the_scores_that_each_has_alone(tmp_path: Path) -> None:
+def test_trials_have_the_scores_that_each_has_alone_until_a_line_is_not_an_order(tmp_path: Path) -> None:
     export, data = save_tiny_export(tmp_path / "export"), write_cola(tmp_path / "data")
     trials = [
         write_job(tmp_path / name, data_dir=str(data), source=str(export), seed=seed, epochs=1)
         for name, seed in (("a", 1), ("b", 2), ("alone", 2))
     ]
-    status, replies, _ = _run_worker(*map(_order, trials[:2]))
-    assert status == 0
+    status, replies, log = _run_worker(*map(_order, trials[:2]), "nonsense")
     assert [(reply.event, reply.exit_code) for reply in replies] == [("ready", 0), ("done", 0), ("done", 0)]
+    # Importing the libraries costs seconds, so that the refusal of a line is tested in the same process.
+    assert status == RecipeError.exit_code
+    assert "'nonsense\\n': not an order" in log and "Traceback" not in log
     assert __main__.main([str(trials[2].root)]) == 0
     assert _score(trials[1]) == _score(trials[2])
     assert _score(trials[0]).seed == 1
@@ -59,9 +62,3 @@ def test_a_worker_ends_after_a_trial_that_failed(tmp_path: Path) -> None:
     assert status == 0
     assert [(reply.event, reply.exit_code) for reply in replies] == [("ready", 0), ("done", 65)]
     assert "CoLA" in log
-
-
-def test_a_line_that_is_not_an_order_is_refused(tmp_path: Path) -> None:
-    status, replies, log = _run_worker("nonsense")
-    assert (status, [reply.event for reply in replies]) == (2, ["ready"])
-    assert "'nonsense\\n': not an order" in log and "Traceback" not in log

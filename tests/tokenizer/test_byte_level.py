@@ -80,7 +80,7 @@ def test_words_and_special_tokens_are_told_from_what_fills_a_vocabulary_up() -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(sentences=st.lists(st.one_of(st.text(max_size=40), st.lists(_ODD_WORDS, max_size=9).map("".join)), max_size=9))
-@settings(max_examples=100)
+@settings(max_examples=25)
 def test_remembered_runs_give_the_ids_of_the_library(kind: str, sentences: list[str]) -> None:
     encoder = CachedEncoder(fresh(kind), max_chunks=50)
     sentences = [*sentences, *ODD_TEXTS, *(f" {text}" for text in ODD_TEXTS)]
@@ -163,15 +163,14 @@ def test_a_data_set_is_the_same_bytes_each_time_and_for_any_number_of_processes(
         "--validation",
         "0.1",
     ]
-    for processes in ("1", "2"):
-        out = ["--out", str(tmp_path / processes), "--processes", processes]
-        done = subprocess.run([*command, *out], capture_output=True, text=True, check=True)
-        assert "entries, fingerprint" in done.stdout
+    out = ["--out", str(tmp_path / "1"), "--processes", "1"]
+    done = subprocess.run([*command, *out], capture_output=True, text=True, check=True)
+    assert "entries, fingerprint" in done.stdout
     monkeypatch.setattr(task_planner, "PART_BYTES", 4000)
     monkeypatch.setattr(task_planner, "BLOCK_BYTES", 1000)
     options = PrepareOptions(vocab=str(source), validation_share=0.1)
-    prepare([str(corpus)], out=tmp_path / "many", options=options, processes=2)
-    assert contents(tmp_path / "1") == contents(tmp_path / "2") == contents(tmp_path / "many")
+    prepare([str(corpus)], out=tmp_path / "2", options=options, processes=2)
+    assert contents(tmp_path / "1") == contents(tmp_path / "2")
     # What was written is taken again, and is written as it was.
     again = PrepareOptions(vocab=str(tmp_path / "1" / "tokenizer"), validation_share=0.1)
     prepare([str(corpus)], out=tmp_path / "again", options=again, processes=1)

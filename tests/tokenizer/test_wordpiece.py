@@ -47,7 +47,7 @@ def remembered(encoder: CachedEncoder, sentences: list[str]) -> list[list[int]]:
 
 
 @given(sentences=st.lists(st.text(max_size=60), max_size=12))
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_remembered_runs_give_the_ids_of_the_library(vocab: Path, sentences: list[str]) -> None:
     encoder = CachedEncoder(open_tokenizer(str(vocab)))
     sentences = [*sentences, _TRICKY]

@@ -209,15 +209,16 @@ async def test_an_invalid_value_is_reported_in_the_form(values: dict[str, str], 
 
 
 @pytest.mark.parametrize("size", [(60, 20), (80, 24)])
-@pytest.mark.parametrize("key", ["f", "S", "question_mark"])
-async def test_dialogs_fit_a_small_terminal(size: tuple[int, int], key: str) -> None:
+async def test_dialogs_fit_a_small_terminal(size: tuple[int, int]) -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=size) as pilot:
-        await pilot.press(key)
-        await pilot.pause()
-        dialog = app.screen.query_one(".dialog")
-        assert dialog.region.height <= size[1]
-        assert dialog.virtual_size.height <= dialog.container_size.height or key == "question_mark"
+        for key in ("f", "S", "question_mark"):
+            await pilot.press(key)
+            await pilot.pause()
+            dialog = app.screen.query_one(".dialog")
+            assert dialog.region.height <= size[1], key
+            assert dialog.virtual_size.height <= dialog.container_size.height or key == "question_mark", key
+            await pilot.press("escape")
 
 
 async def test_help_names_every_key_there_is() -> None:
@@ -344,17 +345,17 @@ def _send_at_once(app: Dashboard, text: str) -> None:
 
 
 @pytest.mark.parametrize("view", "124")
-@pytest.mark.parametrize("text", ["please pause the run\n", "cu", "uP\n\n", "HRH\tR\n"])
-async def test_a_pasted_text_never_acts(view: str, text: str) -> None:
+async def test_a_pasted_text_never_acts(view: str) -> None:
     feed = FakeFeed()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press(view)
-        _send_at_once(app, text)
-        await _settled(pilot)
-        await _settled(pilot)
-        assert _acted(feed) == []
-        assert app._exit is False
+        for text in ("please pause the run\n", "cu", "uP\n\n", "HRH\tR\n"):
+            await pilot.press(view)
+            _send_at_once(app, text)
+            await _settled(pilot)
+            await _settled(pilot)
+            assert _acted(feed) == [], text
+            assert app._exit is False, text
 
 
 async def test_a_bracketed_paste_never_acts() -> None:
@@ -382,19 +383,19 @@ async def test_typed_letters_and_ends_of_line_do_not_act_either(view: str) -> No
         assert not isinstance(app.screen, ModalScreen)
 
 
-@pytest.mark.parametrize("view", "1245")
-async def test_a_search_takes_the_letters_that_act(view: str) -> None:
+async def test_a_search_takes_the_letters_that_act() -> None:
     feed = FakeFeed()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press(view)
-        _send_at_once(app, "/step cup")
-        await _settled(pilot)
-        assert isinstance(app.focused, Input)
-        assert app.focused.value == "step cup"
-        await pilot.press("escape")
-        assert not isinstance(app.focused, Input)
-        assert _acted(feed) == []
+        for view in "1245":
+            await pilot.press(view)
+            _send_at_once(app, "/step cup")
+            await _settled(pilot)
+            assert isinstance(app.focused, Input), view
+            assert app.focused.value == "step cup"
+            await pilot.press("escape")
+            assert not isinstance(app.focused, Input)
+            assert _acted(feed) == []
 
 
 async def test_keys_typed_ahead_reach_the_dialog_that_the_first_one_opens() -> None:
@@ -459,18 +460,20 @@ async def test_a_run_without_an_export_has_no_form() -> None:
         assert not isinstance(app.screen, FinetuneForm)
 
 
-@pytest.mark.parametrize("key", ["p", "P", "c", "S"])
-async def test_a_key_that_the_state_forbids_says_why_and_asks_nothing(key: str) -> None:
+async def test_a_key_that_the_state_forbids_says_why_and_asks_nothing() -> None:
     feed = FakeFeed()
     feed.change_run(state=JobState.DONE)
     feed.change_jobs([feed.status.jobs[0].model_copy(update={"state": JobState.DONE})])
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
-        await pilot.press(key)
-        await _settled(pilot)
-        assert "is done" in _said(app)
-        assert feed.asked == []
-        assert not isinstance(app.screen, ModalScreen)
+        for key in "pPcS":
+            await pilot.press("escape")
+            assert _said(app) == "", key
+            await pilot.press(key)
+            await _settled(pilot)
+            assert "is done" in _said(app), key
+            assert feed.asked == []
+            assert not isinstance(app.screen, ModalScreen)
 
 
 async def test_without_the_daemon_a_key_says_so_and_sends_nothing() -> None:
