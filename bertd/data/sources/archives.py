@@ -6,7 +6,6 @@ The first bytes decide, not the name: a tar may be named after its compression a
 
 from __future__ import annotations
 
-import gzip
 import io
 import lzma
 import tarfile
@@ -110,7 +109,7 @@ def _errors_of(path: Path) -> Iterator[None]:
         yield
     except EOFError as error:
         raise CorpusError(f"{path}: the archive ends too early; the copy is incomplete: fetch it again") from error
-    except (lzma.LZMAError, zlib.error, gzip.BadGzipFile, tarfile.TarError, zipfile.BadZipFile) as error:
+    except (lzma.LZMAError, zlib.error, tarfile.TarError, zipfile.BadZipFile) as error:
         raise CorpusError(f"{path}: the archive is damaged: {error}; fetch it again") from error
     except OSError as error:
         if error.errno is None:
