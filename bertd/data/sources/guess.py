@@ -19,10 +19,10 @@ from bertd.data.sources.readers.rows.arrow import is_arrow
 from bertd.data.sources.readers.rows.dialect import DELIMITERS, find_dialect, is_column_name
 from bertd.data.sources.readers.rows.json_values import find_array_keys, is_by_columns
 from bertd.data.sources.readers.rows.jsonl import JOINT
+from bertd.data.sources.readers.rows.parquet import is_parquet
 from bertd.data.sources.readers.wiki.headings import HEADING
 from bertd.data.sources.readers.wiki.wikitext103 import is_wikitext103
 
-_PARQUET_MAGIC = b"PAR1"
 _PROLOGUE = re.compile(r"(?:<\?xml[^>]*\?>|<!--.*?-->|\s)*", re.DOTALL)
 _OPENINGS = {"<doc id=": SourceKind.WIKIEXTRACTOR, "<mediawiki": SourceKind.WIKI_XML}
 _ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|"(?:[^"\\]|\\.)*"\s*(?:,|\]|$)|\]\s*$)')
@@ -71,7 +71,7 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
         encoding: of a file that is not UTF-8.
     """
     head = content.read(HEAD_BYTES)
-    if head.startswith(_PARQUET_MAGIC):
+    if is_parquet(head):
         return SourceKind.PARQUET
     if is_arrow(head):
         return SourceKind.ARROW

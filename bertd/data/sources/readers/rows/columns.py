@@ -21,6 +21,7 @@ _TEXT_TYPES = re.compile(
     r"null|(?:large_)?(?:string|binary)(?:_view)?|fixed_size_binary\[\d+\]|dictionary<values=(?:large_)?string,.*"
 )
 """Names of the types in Arrow and in `datasets`; a column of null has no text yet."""
+_NESTED_TYPES = re.compile("(?:large_|fixed_size_)?list|struct|map|List|LargeList|Sequence|dict$")
 VALUES_PER_BATCH = 256
 """Values read at once."""
 SENTENCES_PER_DOCUMENT = 256
@@ -69,7 +70,12 @@ def require_text_column(type_name: str, *, place: str, field: str) -> None:
         CorpusError: its type is another.
     """
     if not _TEXT_TYPES.fullmatch(type_name):
-        raise CorpusError(f"{place}: column {field!r} has {type_name}, not text; give another with --text-field")
+        # A list, or a record with other columns in it.
+        holds_others = _NESTED_TYPES.match(type_name) is not None
+        or_else = ", or write the text of each row to a column of its own first" if holds_others else ""
+        raise CorpusError(
+            f"{place}: column {field!r} has {type_name}, not text; give another with --text-field{or_else}"
+        )
 
 
 def _join_sentences(rows: Iterable[Row], *, values: int) -> Iterator[Row]:

@@ -157,10 +157,25 @@ def test_a_column_of_anything_else_is_one_error_with_its_type(
 ) -> None:
     path = tmp_path / "train.parquet"
     pyarrow.parquet.write_table(pyarrow.table({"text": pyarrow.array(values)}), path)
-    with pytest.raises(CorpusError, match=f"column 'text' has {type_name}.*, not text; give another with --text-field"):
+    rest = ", or write the text of each row to a column of its own first" if type_name.endswith("<") else ""
+    remedy = f"not text; give another with --text-field{rest}$"
+    with pytest.raises(CorpusError, match=f"column 'text' has {type_name}.*, {remedy}"):
         readings(Parquet(), path, block_bytes=100)
-    with pytest.raises(CorpusError, match="column 'text' has .*, not text; give another with --text-field"):
+    with pytest.raises(CorpusError, match=f"column 'text' has .*, {remedy}"):
         readings(HubTable(str(tmp_path)), path, block_bytes=100)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "parquet-sentences", "arrow", "arrow-sentences"])
+def test_another_file_in_a_folder_that_is_named_with_its_kind_is_called_so(kind: str, tmp_path: Path) -> None:
+    for content, message in (
+        (b"# The mill\n", "is not of the format .* by its first bytes; name only"),
+        (b"", "is empty"),
+    ):
+        (tmp_path / "README.md").write_bytes(content)
+        (source,) = find_sources([f"{kind}:{tmp_path}"])
+        reader = make_reader(source, ReadingOptions())
+        with source.open(source.files[0]) as streams, pytest.raises(CorpusError, match=f"README.md: {message}"):
+            list(reader.blocks(next(streams).content, block_bytes=100))
 
 
 def test_a_cell_that_says_na_is_a_text_also_in_a_folder_read_as_the_hub_is(tmp_path: Path) -> None:
