@@ -23,6 +23,8 @@ _CHOSEN_REASONS = {
     SkipReason.OLDER_REVISION.value,
 }
 """Left out because an option asks for it, or by what a dump is: no reason to warn."""
+_BINARY_REASONS = {SkipReason.NOT_TEXT.value, SkipReason.OTHER_FORMAT.value, SkipReason.INVALID_UTF8.value}
+"""Bytes that are not text show nothing on a terminal."""
 _NOT_PROSE_REASONS = {SkipReason.FRAGMENT.value, SkipReason.LIST_ITEM.value}
 _SHOWN_REASONS = 6
 _NO_REPORT = "an older bertd made this data set and did not count what it left out; prepare it again to see that"
@@ -58,7 +60,7 @@ def left_out_warnings(manifest: Manifest, report: LeftOutReport, *, name: str) -
         if not reasons:
             continue
         place = f"{counts.kind}:{counts.path}"
-        samples = source.samples.get(reasons[0], [])
+        samples = [] if reasons[0] in _BINARY_REASONS else source.samples.get(reasons[0], [])
         example = f', for example "{" ".join(samples[0].split())}"' if samples else ""
         lines.append(
             f"warning: {place}: only {_format_share(source.kept, source.read)} of its {source.read:,} characters are "

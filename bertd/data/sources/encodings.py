@@ -11,11 +11,14 @@ import codecs
 import io
 import re
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 HEAD_BYTES = 1 << 16
 """Bytes at the beginning of a file that decide its encoding and its format."""
+HINT_BYTES = 1 << 14
+"""Bytes by which an encoding is guessed."""
 
 _MARKS = (
     # UTF-32 first: its mark in little endian begins with UTF-16's.
@@ -29,16 +32,14 @@ _WIDE = ("utf-16", "utf-32")
 _LATIN_1 = codecs.lookup("latin-1").name
 _INVALID = "bertd-invalid"
 """Name of the error handler that turns what cannot be decoded into bytes that are not UTF-8, for readers to find."""
-_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\v\f\r\x1a")
-"""ASCII's control characters, but for those in texts: spaces, line breaks and the end of a file of DOS."""
+_CONTROLS = bytes(code for code in (*range(0x20), 0x7F) if code not in b"\t\n\v\f\r\x1a\x1e")
+"""ASCII's control characters, but for those in texts: spaces, line breaks, the end of a file of DOS, and what parts
+records."""
 _MAX_CONTROL_SHARE = 1e-2
 """UTF-16 without its mark has 9 % and more, measured in 96 languages; texts out of PDFs have some in a thousand."""
-_MIN_SUGGESTION_CONFIDENCE = 0.15
-"""Of chardet. Measured on translations in 24 languages and 27 encodings: it was wrong below 0.14 alone, in 4 of 152
-texts, all of 400 characters; of those of 4,000 characters all were right, and above 0.32."""
-_SUGGESTION_BYTES = 1 << 14
 _BARE_RETURN = re.compile(rb"\r(?!\r*\n)")
 """The end of a line of old Macs; `\\r\\n` is left to the readers."""
+_SEQUENCE_BEGIN = re.compile(rb"\x1e[ \t\r\n]*[\[{\"]")
 _FEW_CHARACTERS = 200
 """Without a space, a line break or a full stop among so many characters, it is not text."""
 
@@ -103,37 +104,6 @@ def decode_head(head: bytes, encoding: FileEncoding) -> str:
     return text.removeprefix("\ufeff")
 
 
-def is_damaged_utf8(head: bytes) -> bool:
-    """Whether text is UTF-8 in which some characters are damaged: more of those beyond ASCII are whole."""
-    text = decode_head(head, FileEncoding(UTF_8))
-    num_damaged = text.count("\udcff")
-    return 0 < num_damaged < sum(not character.isascii() for character in text) - num_damaged
-
-
-def suggest_encoding(head: bytes) -> str | None:
-    """The encoding that a file which is not UTF-8 seems to have, for a person to check; None where none is likely."""
-    if has_controls(head):
-        return _suggest_wide(head)
-    import chardet
-
-    found = chardet.detect(head[:_SUGGESTION_BYTES])
-    name = found["encoding"]
-    if name is None or found["confidence"] < _MIN_SUGGESTION_CONFIDENCE or is_wide(name):
-        return None
-    return name.lower()
-
-
-def _suggest_wide(head: bytes) -> str | None:
-    """UTF-16 or UTF-32 without its mark: the order of bytes in which the text has spaces or line breaks."""
-    candidates = []
-    for name in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):
-        width = 4 if "32" in name else 2
-        text = head[: len(head) - len(head) % width].decode(name, "replace")
-        if _is_prose(text):
-            candidates.append((_count_separators(text), name))
-    return max(candidates)[1] if candidates and max(candidates)[0] else None
-
-
 def _is_utf8_despite(head: bytes, named: str) -> bool:
     """Whether the text is valid UTF-8 where, in the encoding that the user named, it hardly ever is by chance.
 
@@ -148,19 +118,20 @@ def _is_utf8_despite(head: bytes, named: str) -> bool:
 
 def _checked(head: bytes, name: str) -> FileEncoding:
     text = decode_head(head, FileEncoding(name))
-    return FileEncoding(name, is_text=_is_prose(text) and (not is_wide(name) or _has_separators(text)))
+    return FileEncoding(name, is_text=is_prose(text) and (not is_wide(name) or _has_separators(text)))
 
 
 def _has_separators(text: str) -> bool:
     """Whether a text has as many spaces, line breaks or full stops as one has in any script."""
-    return len(text) < _FEW_CHARACTERS or _count_separators(text) * _FEW_CHARACTERS >= len(text)
+    return len(text) < _FEW_CHARACTERS or count_separators(text) * _FEW_CHARACTERS >= len(text)
 
 
-def _count_separators(text: str) -> int:
+def count_separators(text: str) -> int:
+    """Spaces, line breaks and full stops."""
     return sum(map(text.count, " \n\u3000\u3001\u3002"))
 
 
-def _is_prose(text: str) -> bool:
+def is_prose(text: str) -> bool:
     """Whether nearly all characters are assigned ones that a text may have."""
     odd = sum(
         unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn")
@@ -170,37 +141,69 @@ def _is_prose(text: str) -> bool:
     return odd <= 1 or odd <= _MAX_CONTROL_SHARE * min(len(text), HEAD_BYTES // 4)
 
 
-def unify_bare_returns(content: bytes) -> bytes:
-    """Text with a line feed for each carriage return that ends a line by itself; of the same length."""
-    return _BARE_RETURN.sub(b"\n", content) if content.count(b"\r") > content.count(b"\r\n") else content
+def unify_breaks(content: bytes, *, is_sequence: bool) -> bytes:
+    """Text with a line feed for each carriage return that ends a line by itself; of the same length.
+
+    Args:
+        is_sequence: see is_json_sequence; then also one for each mark between two records.
+    """
+    if content.count(b"\r") > content.count(b"\r\n"):
+        content = _BARE_RETURN.sub(b"\n", content)
+    return content.replace(b"\x1e", b"\n") if is_sequence else content
+
+
+def is_json_sequence(begin: bytes) -> bool:
+    """Whether a text that begins so has RFC 7464's mark before each record of JSON."""
+    return _SEQUENCE_BEGIN.match(begin) is not None
 
 
 class Utf8Stream(io.RawIOBase):
-    """A file's text as UTF-8, without a byte order mark, and without bare carriage returns.
+    """A file's text as UTF-8, without a byte order mark, bare carriage returns and the marks of JSON sequences.
 
     What cannot be decoded is a byte that is not UTF-8.
     """
 
-    def __init__(self, head: bytes, rest: BinaryIO, *, encoding: FileEncoding, name: str) -> None:
-        """Read `head`, which was taken from the file's beginning, and then `rest`."""
+    def __init__(
+        self,
+        head: bytes,
+        rest: BinaryIO,
+        *,
+        encoding: FileEncoding,
+        name: str,
+        on_invalid: Callable[[bytes], None] | None = None,
+    ) -> None:
+        """Read `head`, which was taken from the file's beginning, and then `rest`.
+
+        Args:
+            on_invalid: called once, where a file is not the UTF-8 that it seems to be, with what is around that place.
+        """
         self.name = name
         self._rest = rest
-        self._ready = head
+        self._unchecked = head
+        self._on_invalid = on_invalid if encoding.name == UTF_8 else None
+        self._checker = codecs.getincrementaldecoder("utf-8")()
         self._held = b""
         """Carriage returns at the end of a piece: what follows decides what they are."""
         self._decoder: codecs.IncrementalDecoder | None = None
         if encoding.name == UTF_8:
-            self._ready = self._unify(head.removeprefix(codecs.BOM_UTF8))
+            text = head.removeprefix(codecs.BOM_UTF8)
         else:
             self._decoder = codecs.getincrementaldecoder(encoding.name)(_INVALID)
-            self._ready = self._unify(self._transcode(head))
+            text = self._transcode(head)
+        self._is_sequence = is_json_sequence(text)
+        self._ready = self._unify(text)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
+        if self._unchecked:
+            # Not before the text is read: until then, it may turn out to be of another format.
+            self._check(self._unchecked)
+            self._unchecked = b""
         while not self._ready:
             piece = self._rest.read(HEAD_BYTES)
+            self._check(piece)
             text = piece if self._decoder is None else self._transcode(piece, is_end=not piece)
             self._ready = self._unify(text, is_end=not piece)
             if not piece:
@@ -210,12 +213,22 @@ class Utf8Stream(io.RawIOBase):
         self._ready = self._ready[size:]
         return size
 
+    def _check(self, piece: bytes) -> None:
+        if self._on_invalid is None:
+            return
+        try:
+            self._checker.decode(piece)
+        except UnicodeDecodeError as error:
+            # As much before the place as after it, for a guess at the encoding.
+            self._on_invalid(error.object[max(0, error.start - HINT_BYTES // 2) :])
+            self._on_invalid = None
+
     def _unify(self, text: bytes, *, is_end: bool = False) -> bytes:
         text, self._held = self._held + text, b""
         if not is_end and text.endswith(b"\r"):
             whole = text.rstrip(b"\r")
             text, self._held = whole, text[len(whole) :]
-        return unify_bare_returns(text)
+        return unify_breaks(text, is_sequence=self._is_sequence)
 
     def _transcode(self, piece: bytes, *, is_end: bool = False) -> bytes:
         assert self._decoder is not None
@@ -225,15 +238,19 @@ class Utf8Stream(io.RawIOBase):
         return text.encode("utf-8", _INVALID)
 
 
-def open_utf8(stream: BinaryIO, *, named: str | None, name: str) -> tuple[BinaryIO | None, bytes]:
+def open_utf8(
+    stream: BinaryIO, *, named: str | None, name: str, on_invalid: Callable[[bytes], None] | None = None
+) -> tuple[BinaryIO | None, bytes]:
     """A stream of a file's text as UTF-8, or None if it is not text; and the bytes that decided it.
 
     Args:
         named: see detect_encoding.
         name: of the file.
+        on_invalid: see Utf8Stream.
     """
     head = stream.read(HEAD_BYTES)
     encoding = detect_encoding(head, named=named)
     if not encoding.is_text:
         return None, head
-    return io.BufferedReader(Utf8Stream(head, stream, encoding=encoding, name=name), buffer_size=HEAD_BYTES), head
+    text = Utf8Stream(head, stream, encoding=encoding, name=name, on_invalid=on_invalid)
+    return io.BufferedReader(text, buffer_size=HEAD_BYTES), head

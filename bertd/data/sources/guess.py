@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import BinaryIO
 
 from bertd.data.sources.compression import strip_compression_suffix
-from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding, unify_bare_returns
+from bertd.data.sources.encodings import HEAD_BYTES, decode_head, detect_encoding, is_json_sequence, unify_breaks
 from bertd.data.sources.kinds import SourceKind
 from bertd.data.sources.readers.other_formats import GIT_LFS_POINTER
 from bertd.data.sources.readers.rows.arrow import is_arrow
@@ -76,8 +76,8 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
     if is_arrow(head):
         return SourceKind.ARROW
     found = detect_encoding(head, named=encoding)
-    text = decode_head(head, found).lstrip() if found.is_text else ""
-    text = unify_bare_returns(text.encode("utf-8", "replace")).decode()
+    content_text = decode_head(head, found).encode("utf-8", "replace") if found.is_text else b""
+    text = unify_breaks(content_text, is_sequence=is_json_sequence(content_text)).decode().lstrip()
     is_all = len(head) < HEAD_BYTES
     named = _kinds_of_name(name)
     is_promised_binary = bool(named) and named[0] in (SourceKind.PARQUET, SourceKind.ARROW)

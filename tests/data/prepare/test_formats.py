@@ -33,6 +33,8 @@ def table(delimiter: str) -> str:
 FORMATS: dict[str, Callable[[], bytes]] = {
     "a.jsonl": lambda: "".join(json.dumps(record) + "\n" for record in RECORDS).encode(),
     "utf-16.jsonl": lambda: "".join(json.dumps(record) + "\n" for record in RECORDS).encode("utf-16"),
+    "sequence.jsonl": lambda: "".join(f"\x1e{json.dumps(record)}\n" for record in RECORDS).encode(),
+    "sequence.json": lambda: "".join(f"\x1e{json.dumps(record, indent=1)}\n" for record in RECORDS).encode("utf-16"),
     "array.json": lambda: json.dumps(RECORDS).encode(),
     "array.json.gz": lambda: gzip.compress(json.dumps(RECORDS, indent=1).encode()),
     "texts.json": lambda: json.dumps(TEXTS).encode(),

@@ -6,7 +6,15 @@ import io
 
 import pytest
 
-from bertd.data.sources.encodings import HEAD_BYTES, detect_encoding, is_text_encoding, open_utf8, suggest_encoding
+from bertd.data.sources.encoding_hints import describe_not_text, suggest_encoding
+from bertd.data.sources.encodings import (
+    HEAD_BYTES,
+    HINT_BYTES,
+    detect_encoding,
+    has_controls,
+    is_text_encoding,
+    open_utf8,
+)
 
 RUSSIAN = "Привет, мир. Старая мельница стоит у реки, и вода течёт медленно. " * 60
 GERMAN = (
@@ -106,3 +114,57 @@ def test_bare_carriage_returns_end_lines_wherever_the_file_is_cut(encoding: str,
     stream, _ = open_utf8(io.BytesIO(text.encode(encoding)), named=None, name="a.txt")
     assert stream is not None
     assert stream.read().decode() == before + " b.\nc.\n\nd.\r\ne.\r\r\nf.\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "“It’s a café,” she said – and naïve … people laughed.",
+        "It’s a mill.",
+        "Er möchte für Müller große Äpfel kaufen.",
+        "Ça coûte 5 €.",
+        "¿Dónde está la señora Ñández?",
+        "Price: 5 €",
+    ],
+)
+def test_a_short_text_of_windows_is_suggested_as_that(text: str) -> None:
+    content = text.encode("windows-1252")
+    suggested = suggest_encoding(content)
+    assert suggested is not None and content.decode(suggested) == text
+
+
+@pytest.mark.parametrize("other", ["mac-roman", "cp437", "koi8-r", "windows-1251", "shift_jis", "gb18030"])
+def test_a_short_text_of_another_encoding_is_not_called_one_of_windows(other: str) -> None:
+    for text in ("Er möchte für Müller große Äpfel kaufen.", "Привет, мир.", "古い水車小屋が川のそばに立っている。"):
+        content = text.encode(other, "ignore")
+        if not content.isascii() and not has_controls(content):
+            assert suggest_encoding(content) != "windows-1252"
+
+
+@pytest.mark.parametrize("num_before", [0, HEAD_BYTES - 2, 3 * HEAD_BYTES])
+def test_a_place_that_is_not_utf_8_is_shown_once_wherever_it_is(num_before: int) -> None:
+    shown: list[bytes] = []
+    content = b"a" * num_before + "é ".encode() + b"\xe9 " * 9 + b"b" * 2 * HEAD_BYTES + b"\xe9"
+    stream, _ = open_utf8(io.BytesIO(content), named=None, name="a.txt", on_invalid=shown.append)
+    assert stream is not None and not shown
+    assert stream.read() == content
+    (around,) = shown
+    assert b"\xe9 \xe9" in around[: HINT_BYTES // 2 + 4]
+    stream, _ = open_utf8(io.BytesIO("é".encode() * HEAD_BYTES), named=None, name="a.txt", on_invalid=shown.append)
+    assert stream is not None and stream.read() and len(shown) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "fix"),
+    [
+        (b'{"text": "The mill stands."}\0' * 20, "tr '\\000' '\\n'"),
+        (b'{"text": "The mill stands."}\n' * 20 + bytes(999), "tr -d '\\000'"),
+        (b"M\xc3\xbchle\0" * 50, "tr '\\000' '\\n'"),
+    ],
+)
+def test_nul_characters_in_a_text_are_named_and_no_encoding_is_asked_for(content: bytes, fix: str) -> None:
+    said = describe_not_text(content)
+    assert said.startswith("text with NUL characters in it") and f"take them out: {fix} < FILE > NEW" in said
+    assert "encoding" not in said and "UTF-16" not in said
+    assert "--encoding" in describe_not_text(bytes(range(256)))
+    assert "give --encoding utf-16-le" in describe_not_text(RUSSIAN.encode("utf-16-le"))

@@ -7,16 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import BinaryIO
 
-from bertd.data.sources.encodings import (
-    HEAD_BYTES,
-    UTF_8,
-    decode_head,
-    detect_encoding,
-    has_controls,
-    is_damaged_utf8,
-    open_utf8,
-    suggest_encoding,
-)
+from bertd.data.sources.encoding_hints import describe_not_text, describe_not_utf8
+from bertd.data.sources.encodings import HEAD_BYTES, has_controls, open_utf8
 from bertd.data.sources.readers.document import Block, Document, Reader, ReadResult, Skipped, SkipReason, TooLong
 from bertd.data.sources.readers.other_formats import describe_binary, describe_tagged, remedy_for
 from bertd.program import print_note
@@ -40,20 +32,22 @@ class DecodedReader:
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """The blocks of the file as UTF-8; one that stands for the file if it is not text."""
         name = str(getattr(stream, "name", "a file"))
-        text, head = open_utf8(stream, named=self.encoding, name=name)
+        text, head = open_utf8(
+            stream,
+            named=self.encoding,
+            name=name,
+            on_invalid=None if self.encoding else lambda content: self._note_not_utf8(name, content),
+        )
         if binary := describe_binary(head, is_text=text is not None):
-            self._note(f"{name}: is {binary}, and is left out", lambda: remedy_for(binary))
+            self._note(lambda: f"{name}: is {binary}, and is left out; {remedy_for(binary)}")
             yield _skip_file(stream, head, SkipReason.OTHER_FORMAT)
             return
         if text is None:
-            what = f"{name}: is not text, or UTF-16 without its mark, and is left out"
-            self._note(what, lambda: _encoding_remedy(head))
+            self._note(lambda: f"{name}: is {describe_not_text(head)}")
             yield _skip_file(stream, head, SkipReason.NOT_TEXT)
             return
         if tagged := describe_tagged(name, head):
-            self._note(f"{name}: is {tagged} are read as text", lambda: "extract its text first")
-        if self.encoding is None and not _is_utf8(head):
-            self._note(f"{name}: is not UTF-8, and what cannot be read is left out", lambda: _encoding_remedy(head))
+            self._note(lambda: f"{name}: is {tagged} are read as text; extract its text first")
         yield from self.reader.blocks(text, block_bytes=block_bytes)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
@@ -68,24 +62,14 @@ class DecodedReader:
             else:
                 yield result
 
-    def _note(self, what: str, find_remedy: Callable[[], str]) -> None:
-        """Tell the user, unless enough was said; only then is the remedy found, which takes some milliseconds."""
+    def _note_not_utf8(self, name: str, content: bytes) -> None:
+        self._note(lambda: f"{name}: is not UTF-8, and what cannot be read is left out; {describe_not_utf8(content)}")
+
+    def _note(self, make_line: Callable[[], str]) -> None:
+        """Tell the user, unless enough was said; only then is the line made, which may take some milliseconds."""
         if len(self._notes) < _MAX_NOTES:
-            self._notes.append(f"{what}; {find_remedy()}")
+            self._notes.append(make_line())
             print_note(self._notes[-1])
-
-
-def _encoding_remedy(head: bytes) -> str:
-    if is_damaged_utf8(head):
-        return "it is UTF-8 with damaged characters: repair them, for example with iconv -c -f utf-8 -t utf-8"
-    if suggested := suggest_encoding(head):
-        return f"it looks like {suggested}: check, and give --encoding {suggested}"
-    return "if it is text, name its encoding with --encoding"
-
-
-def _is_utf8(head: bytes) -> bool:
-    encoding = detect_encoding(head)
-    return encoding.name != UTF_8 or "\udcff" not in decode_head(head, encoding)
 
 
 def _skip_file(stream: BinaryIO, head: bytes, reason: SkipReason) -> Block:
