@@ -43,7 +43,6 @@ from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
 from bertd.tokenizer.tokenizer_json import BERT_TOKENS
 from bertd.tokenizer.wordpiece import Casing, bert_normalizer, build_wordpiece_tokenizer
 
-_MAX_RECORD_CHARACTERS = 1000
 _HELD_OUT_EVERY = 200
 """One document in this many is not trained on."""
 _MAX_HELD_OUT_CHARACTERS = 1 << 22
@@ -67,8 +66,6 @@ class _TrainingTexts:
         self.documents = 0
         self.skipped: Counter[str] = Counter()
         """Documents that have no text to train on, by reason."""
-        self.record_without_field = ""
-        """The beginning of a record that lacks the text field."""
         self.read_characters = 0
         self.left_out = LeftOut()
         self.held_out: list[str] = []
@@ -110,8 +107,6 @@ class _TrainingTexts:
         self.read_characters += result.read
         if isinstance(result, Skipped):
             self.skipped[result.reason.value] += 1
-            if result.reason is SkipReason.NO_FIELD:
-                self.record_without_field = self.record_without_field or result.sample[:_MAX_RECORD_CHARACTERS]
             self.left_out.add_count(result.reason, result.read, sample=result.sample)
             return ""
         self.left_out.update(result.left_out)
@@ -189,7 +184,7 @@ def train_vocabulary(
     ids: dict[str, int] = trained.get_vocab()
     if not texts.documents or len(ids) <= len(BERT_TOKENS):
         skip_text = format_skip_reasons(+texts.skipped) + format_encoding_remedy(texts.skipped)
-        skip_text += format_field_remedy(texts.record_without_field)
+        skip_text += format_field_remedy([texts.left_out], text_field=reading.text_field)
         raise CorpusError(f"{', '.join(names)}: no text to train a vocabulary on{skip_text}; name other sources")
     learnt = tuple(sorted(ids, key=ids.__getitem__))
     entries = fill_with_characters(learnt, characters, size=size, tokenizer=trained)

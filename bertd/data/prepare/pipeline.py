@@ -31,7 +31,6 @@ from bertd.data.prepare.splits.source_tally import SourceTally
 from bertd.data.prepare.splits.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
 from bertd.data.prepare.stock_check import checking_stock_ids
-from bertd.data.sources.readers.left_out import SkipReason
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import print_note
@@ -116,7 +115,7 @@ def prepare(
             skipped = sum(tally.skipped(num_parts=num_parts).values(), Counter())
             reasons = format_skip_reasons(skipped) + explain_nothing_kept(tally, num_parts=num_parts)
             remedies = format_encoding_remedy(skipped) + format_field_remedy(
-                _find_record_without_field(tally, num_parts)
+                tally.left_out(num_parts=num_parts).values(), text_field=options.reading.text_field
             )
             raise CorpusError(f"{', '.join(names)}: {error}{reasons}{remedies}") from error
         splits = write_splits(
@@ -133,14 +132,6 @@ def prepare(
         )
         workspace.publish()
     return manifest
-
-
-def _find_record_without_field(tally: PartTally, num_parts: int) -> str:
-    """The beginning of a record that lacks the text field; empty if none does."""
-    for left_out in tally.left_out(num_parts=num_parts).values():
-        for _, sample in left_out.samples.get(SkipReason.NO_FIELD, []):
-            return sample
-    return ""
 
 
 def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tokenizer) -> str:

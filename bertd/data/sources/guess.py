@@ -17,7 +17,7 @@ from bertd.data.sources.kinds import SourceKind
 from bertd.data.sources.readers.other_formats import GIT_LFS_POINTER
 from bertd.data.sources.readers.rows.arrow import is_arrow
 from bertd.data.sources.readers.rows.dialect import DELIMITERS, find_dialect, is_column_name
-from bertd.data.sources.readers.rows.json_values import find_array_keys, is_by_columns
+from bertd.data.sources.readers.rows.json_envelopes import describe_envelope
 from bertd.data.sources.readers.rows.jsonl import JOINT
 from bertd.data.sources.readers.rows.parquet import is_parquet
 from bertd.data.sources.readers.wiki.headings import HEADING
@@ -128,7 +128,7 @@ def _guess_from_objects(text: str, *, is_all: bool) -> SourceKind:
     if len(lines) == 1:
         # One object, or the beginning of one.
         is_joined = JOINT.search(text.encode()) is not None
-        is_one = is_joined or is_by_columns(text) or find_array_keys(text, text_field="text")
+        is_one = is_joined or describe_envelope(text, text_field="text", place="") is not None
         return SourceKind.JSON if is_one else SourceKind.JSONL
     is_by_line = any(map(_is_object, lines[:_NUM_LINES])) and not any(line.rstrip() == "{" for line in lines)
     return SourceKind.JSONL if is_by_line else SourceKind.JSON

@@ -186,7 +186,7 @@ def test_records_without_the_field_name_those_that_they_have(
     records = [{"id": number, "body": {"deep": 1}, "content": text} for number, text in enumerate(TEXTS)]
     lines = "".join(json.dumps(record) + "\n" for record in records)
     (tmp_path / name).write_text(lines if name == "a.jsonl" else json.dumps(records))
-    message = "; a record has 'id', 'body', 'deep', 'content': give --text-field"
+    message = "; a record has 'id', 'body.deep', 'content': give --text-field, or, for one in another, take it"
     assert prepared(tmp_path, name, vocab) == CorpusError.exit_code
     assert message in capsys.readouterr().err
     assert vocab_main([str(tmp_path / name), "--out", str(tmp_path / "v"), "--size", "90"]) == CorpusError.exit_code

@@ -16,20 +16,14 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, TooLong
+from bertd.data.sources.readers.rows.json_envelopes import describe_envelope
 from bertd.data.sources.readers.rows.jsonl import JsonLines
 from bertd.errors import CorpusError
 
 _PIECE_BYTES = 1 << 16
 _DECODER = json.JSONDecoder(parse_int=float)  # Python refuses to parse integers of more than 4,300 digits.
-_SPACE = re.compile(r"[ \t\r\n]*")
 _BETWEEN = re.compile(r"[ \t\r\n,]*")
-"""Between two values; a comma is what an array has there."""
-_COLON = re.compile(r"[ \t\r\n]*:[ \t\r\n]*")
-_RECORDS = re.compile(r'\[[ \t\r\n]*[{"]')
-"""The beginning of an array of objects or of texts."""
-_OBJECTS = re.compile(r"\[[ \t\r\n]*\{")
-_COLUMN = re.compile(r'\{\s*"(?:[^"\\]|\\.)*"\s*:\s*\{\s*"0"\s*:')
-"""The beginning of a table by columns as of pandas: `{"text": {"0": "one", "1": "two"}}`."""
+"""Between two values; a comma is what an array has there, and some files without one."""
 _TOKEN = re.compile(r'\\.|["{}\[\]]', re.DOTALL)
 _LONGEST_TOKEN = 16
 """A syntax error so close to the end of what was read may be a value that is cut there, as `fals`."""
@@ -52,20 +46,19 @@ class JsonValues:
             CorpusError: the file is not complete JSON, or its records are in an array within an object.
         """
         cutter = _ValueCutter(stream, place=str(getattr(stream, "name", "JSON")), text_field=self.text_field)
-        lines: list[bytes] = []
-        size = 0
-        for value in cutter.values():
-            lines.append(self._make_line(value))
-            size += len(lines[-1])
-            if size >= block_bytes:
-                yield cutter.too_long.take_block(b"".join(lines))
-                lines, size = [], 0
-        if lines or cutter.too_long.documents:
-            yield cutter.too_long.take_block(b"".join(lines))
+        lines = _Lines(map(self._make_line, cutter.values()), name=cutter.place)
+        for block in self._line_reader.blocks(lines, block_bytes=block_bytes):
+            yield cutter.too_long.take_block(block.content)
+        if cutter.too_long.documents:
+            yield cutter.too_long.take_block(b"")
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document for each record."""
-        return JsonLines(text_field=self.text_field).documents(content)
+        return self._line_reader.documents(content)
+
+    @property
+    def _line_reader(self) -> JsonLines:
+        return JsonLines(text_field=self.text_field)
 
     def _make_line(self, value: str) -> bytes:
         if value.startswith('"'):
@@ -75,12 +68,29 @@ class JsonValues:
         return line.encode("utf-8", "surrogateescape") + b"\n"
 
 
+class _Lines:
+    """Lines as a stream."""
+
+    def __init__(self, lines: Iterator[bytes], *, name: str) -> None:
+        self.name = name
+        self._lines = lines
+
+    def read(self, num_bytes: int, /) -> bytes:
+        """Complete lines, together as long as asked for or longer; empty at the end."""
+        taken: list[bytes] = []
+        size = 0
+        while size < num_bytes and (line := next(self._lines, b"")):
+            taken.append(line)
+            size += len(line)
+        return b"".join(taken)
+
+
 class _ValueCutter:
     """Cuts the values out of a stream, those of arrays one by one."""
 
     def __init__(self, stream: BinaryIO, *, place: str, text_field: str) -> None:
         self._stream = stream
-        self._place = place
+        self.place = place
         self._text_field = text_field
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._text = ""
@@ -98,7 +108,7 @@ class _ValueCutter:
         """
         is_in_array = False
         while True:
-            self._skip(_BETWEEN if is_in_array else _SPACE)
+            self._skip()
             if self._position == len(self._text):
                 if is_in_array:
                     raise CorpusError(self._unclosed_message("the array"))
@@ -116,14 +126,14 @@ class _ValueCutter:
                 if value is None:
                     continue
                 if self._number == 1 and not is_in_array:
-                    self._skip(_SPACE)
+                    self._skip()
                     if self._position == len(self._text):
                         self._refuse_envelope(value)
                 yield value
 
-    def _skip(self, pattern: re.Pattern[str]) -> None:
+    def _skip(self) -> None:
         while True:
-            match = pattern.match(self._text, self._position)
+            match = _BETWEEN.match(self._text, self._position)
             assert match is not None
             self._position = match.end()
             if self._position < len(self._text) or not self._read_more():
@@ -164,7 +174,7 @@ class _ValueCutter:
             return value
 
     def _unclosed_message(self, what: str) -> str:
-        return f"{self._place}: {what} is never closed; the copy is incomplete: fetch it again"
+        return f"{self.place}: {what} is never closed; the copy is incomplete: fetch it again"
 
     def _find_end(self) -> int:
         """Where the value at the position ends.
@@ -180,28 +190,19 @@ class _ValueCutter:
             if error.msg.startswith("Unterminated string") or error.pos >= seen:
                 raise _IncompleteError from error
             raise CorpusError(
-                f"{self._place}: record {self._number:,} is not JSON: {error.msg}; fix the file, or fetch it again"
+                f"{self.place}: record {self._number:,} is not JSON: {error.msg}; fix the file, or fetch it again"
             ) from error
         except RecursionError as error:
-            raise CorpusError(f"{self._place}: record {self._number:,} is nested too deeply; fix the file") from error
+            raise CorpusError(f"{self.place}: record {self._number:,} is nested too deeply; fix the file") from error
         if isinstance(value, float) and not self._is_end and end > len(self._text) - _LONGEST_TOKEN:
             # A number may go on, as `-1` in `-1.5e3`.
             raise _IncompleteError
         return end
 
     def _refuse_envelope(self, text: str) -> None:
-        if is_by_columns(text):
-            raise CorpusError(
-                f"{self._place}: is a table written by columns; take its texts out: "
-                f"jq '[.[{json.dumps(self._text_field)}][]]' {self._place} > texts.json"
-            )
-        keys = find_array_keys(text, text_field=self._text_field)
-        if keys:
-            path = "".join(f"[{json.dumps(key)}]" for key in keys)
-            raise CorpusError(
-                f"{self._place}: is one JSON object, with its records in the array {'.'.join(keys)!r}; take the array "
-                f"out: jq '.{path}' {self._place} > records.json"
-            )
+        message = describe_envelope(text, text_field=self._text_field, place=self.place)
+        if message is not None:
+            raise CorpusError(message)
 
     def _skip_value(self) -> None:
         """Read past the end of a value that is too long, by its brackets and quotes.
@@ -229,45 +230,3 @@ class _ValueCutter:
             if not self._read_more():
                 raise CorpusError(self._unclosed_message(f"record {self._number:,}"))
             self.too_long.add(self._text[held:].encode("utf-8", "surrogateescape"))
-
-
-def is_by_columns(text: str) -> bool:
-    """Whether an object that begins so is a table by columns."""
-    return _COLUMN.match(text) is not None
-
-
-def find_array_keys(text: str, *, text_field: str, is_nested: bool = False) -> tuple[str, ...]:
-    """The keys from an object to the array of records that begins in it; none where the object is a record itself.
-
-    Args:
-        text: begins with the object, which may be cut anywhere.
-        is_nested: it is in another object, where an array of texts may be anything.
-    """
-    position = 1
-    found: tuple[str, ...] = ()
-    records = _OBJECTS if is_nested else _RECORDS
-    try:
-        while True:
-            position = _end_of(_BETWEEN, text, position)
-            if text[position] == "}":
-                return found
-            key, position = _DECODER.raw_decode(text, position)
-            position = _end_of(_COLON, text, position)
-            if key == text_field and text[position] == '"':
-                return ()
-            if not found and records.match(text, position):
-                found = (str(key),)
-            elif not found and text[position] == "{":
-                inner = find_array_keys(text[position:], text_field=text_field, is_nested=True)
-                found = (str(key), *inner) if inner else ()
-            _, position = _DECODER.raw_decode(text, position)
-    except (IndexError, ValueError, RecursionError):
-        # Cut, or not JSON: what follows is not seen.
-        return found
-
-
-def _end_of(pattern: re.Pattern[str], text: str, position: int) -> int:
-    match = pattern.match(text, position)
-    if match is None:
-        raise IndexError(position)
-    return match.end()

@@ -184,28 +184,28 @@ def test_a_cell_that_says_na_is_a_text_also_in_a_folder_read_as_the_hub_is(tmp_p
     assert readings(HubTable(str(tmp_path)), path, block_bytes=100) == ["NA", "null", "One, two.", ""]
 
 
-_LINES = (
+LINES = (
     *("", " = Robert Boulter = \n", "", " He is an actor with a guest @-@ starring role . \n"),
     *(" = = Career = = \n", "", " In 2004 he landed a role . \n", ""),
     *(" = Du Fu = \n", "", " He was a poet , a = b . \n"),
 )
-_ARTICLES = ["He is an actor with a guest-starring role .\nIn 2004 he landed a role .", "He was a poet , a = b ."]
+ARTICLES = ["He is an actor with a guest-starring role .\nIn 2004 he landed a role .", "He was a poet , a = b ."]
 
 
 def test_rows_that_are_lines_of_articles_are_read_as_articles(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "train.parquet"
-    pyarrow.parquet.write_table(pyarrow.table({"text": [*_LINES[4:8], None, *_LINES]}), path)
+    pyarrow.parquet.write_table(pyarrow.table({"text": [*LINES[4:8], None, *LINES]}), path)
     rest = "In 2004 he landed a role ."
     for reader in (Parquet(), HubTable(str(tmp_path))):
         read = readings(reader, path, block_bytes=40)
-        assert [one for one in read if isinstance(one, str)] == [rest, *_ARTICLES]
+        assert [one for one in read if isinstance(one, str)] == [rest, *ARTICLES]
         assert [one for one in read if not isinstance(one, str)] == [SkipReason.NO_FIELD]
         assert "its rows are lines of articles under headings; each article is read" in capsys.readouterr().err
-    content = "".join(f'{number},"{line}"\n' for number, line in enumerate(_LINES))
+    content = "".join(f'{number},"{line}"\n' for number, line in enumerate(LINES))
     blocks = list(DelimitedTable().blocks(io.BytesIO(f"n,text\n{content}".encode()), block_bytes=40))
-    assert readings_of(DelimitedTable(), blocks) == _ARTICLES
+    assert readings_of(DelimitedTable(), blocks) == ARTICLES
 
 
 @pytest.mark.parametrize(

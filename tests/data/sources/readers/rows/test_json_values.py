@@ -9,7 +9,8 @@ import pytest
 
 from bertd.data.sources.readers.document import Document, Skipped
 from bertd.data.sources.readers.rows import json_values
-from bertd.data.sources.readers.rows.json_values import JsonValues, find_array_keys
+from bertd.data.sources.readers.rows.json_envelopes import find_array_keys
+from bertd.data.sources.readers.rows.json_values import JsonValues
 from bertd.errors import CorpusError
 
 RECORDS = [
@@ -169,3 +170,43 @@ def test_an_array_deep_in_an_object_is_named_by_its_path(most: int) -> None:
     answer = {"status": {"code": 0, "words": ["a"]}, "response": {"found": 9, "docs": RECORDS[:9]}}
     with pytest.raises(CorpusError, match=r"the array 'response\.docs'; .*jq '\.\[\"response\"\]\[\"docs\"\]'"):
         read(json.dumps(answer).encode(), most=most)
+
+
+@pytest.mark.parametrize("indent", [None, 1])
+@pytest.mark.parametrize(
+    ("envelope", "what"),
+    [
+        ({f"id{number}": record for number, record in enumerate(RECORDS[:9])}, "record under each"),
+        ({f"id{number}": {"body": "A text."} for number in range(3)}, "record under each"),
+        ({f"id{number}": f"This is text {number}." for number in range(9)}, "text under each"),
+    ],
+)
+def test_an_object_of_records_by_key_is_refused_with_the_command_that_takes_them_out(
+    envelope: object, what: str, indent: int | None
+) -> None:
+    message = rf"with a {what} of its keys \('id0', 'id1', 'id2', \.\.\.\); take them out: jq '\[\.\[\]\]' JSON"
+    with pytest.raises(CorpusError, match=message):
+        read(json.dumps(envelope, indent=indent).encode())
+
+
+def test_an_object_with_several_arrays_is_refused_with_the_command_that_takes_all_out() -> None:
+    for arrays in (
+        {f"id{number}": ["A text.", "Another."] for number in range(9)},
+        {"train": RECORDS, "test": RECORDS},
+    ):
+        names = ", ".join(map(repr, list(arrays)[:3]))
+        with pytest.raises(CorpusError, match=rf"several arrays \({names}.*; .* or all: jq '\[\.\[\] \| arrays\[\]\]'"):
+            read(json.dumps(arrays).encode())
+
+
+@pytest.mark.parametrize(
+    "record",
+    [{"title": "One two three", "body": "a b c d"}, {"meta": {"id": 1}, "data": {"text": "a"}}, {"a": {"b": 1}}],
+)
+def test_a_record_of_several_texts_or_objects_is_counted_as_one_that_lacks_the_field(record: object) -> None:
+    assert read(json.dumps(record).encode()) == ["[lacks the text field]"]
+
+
+def test_records_with_commas_between_them_and_no_array_are_read() -> None:
+    assert read(",\n".join(json.dumps(record) for record in RECORDS).encode()) == [one["text"] for one in RECORDS]
+    assert read(b'{"text": "a"},\n') == ["a"]
