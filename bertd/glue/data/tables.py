@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bertd.data.sources.encodings import open_utf8
 from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES
-from bertd.data.sources.readers.rows.dialect import DELIMITERS, Dialect, find_dialect
+from bertd.data.sources.readers.rows.dialect import DELIMITERS, Dialect, Quotes, find_dialect
 from bertd.errors import CorpusError
 
 TABLE_SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
@@ -117,7 +117,7 @@ def _find_dialect(path: Path, lines: list[str]) -> tuple[Dialect | None, int]:
     if found is None:
         return None, num_skipped
     # RFC 4180: cells may be quoted. The header is read again, since it may be.
-    quoted = replace(found, has_quotes=True)
+    quoted = replace(found, quotes=Quotes.DOUBLED) if found.quotes is Quotes.NONE else found
     header = next((cells for _, cells in _parse(path, lines[num_skipped:], quoted, first_line=num_skipped)), [])
     return replace(quoted, header=tuple(header)), num_skipped
 

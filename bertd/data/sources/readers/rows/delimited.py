@@ -21,6 +21,7 @@ from bertd.data.sources.readers.rows.dialect import (
     DELIMITERS,
     MAX_NAME_CHARACTERS,
     Dialect,
+    Quotes,
     find_dialect,
     holds_texts,
     is_column_name,
@@ -62,6 +63,9 @@ class DelimitedTable:
             dialect = find_dialect(head, delimiters=self.delimiters, is_complete=_is_complete(head))
             if dialect is None or (_is_complete(head) and sum(not line.isspace() for line in head) < 2):
                 return
+            if dialect.quotes is Quotes.ESCAPED:
+                named = f'{place}: quotes within its cells have a backslash before them (\\")'
+                self._say(f"{named}, and are read without it", key=named)
             column = self._find_column(dialect, place=place)
             rows = _read_rows(dialect, chain(head, lines), column=column, place=place)
             yield from pack_rows(join_article_lines(rows, place), block_bytes=block_bytes)

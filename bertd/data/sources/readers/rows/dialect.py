@@ -1,6 +1,7 @@
-"""How a table of text is written: what separates its columns, whether it has quotes, and whether it names its columns.
+"""How a table of text is written: what separates its columns, which quotes it has, and whether it names its columns.
 
-All of it shows in the first rows: the choice that gives most rows of the first one's length.
+All of it shows in the first rows: the choice that gives most rows of the first one's length. A quote within quotes is
+doubled, or, as Spark, MySQL and R may write it, has a backslash before it.
 """
 
 from __future__ import annotations
@@ -9,11 +10,14 @@ import csv
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum, auto
 from statistics import mean
 
 DELIMITERS = (",", ";", "\t", "|")
 _NO_DELIMITER = "\x1f"
 """For a table of one column, whose texts may hold any of the others."""
+_ESCAPED_QUOTE = re.compile(r'(?<!\\)((?:\\\\)*)\\"')
+"""A quote after a backslash that is not one itself."""
 MAX_NAME_CHARACTERS = 64
 """A longer cell of the first row is not the name of a column."""
 _MAX_NAME_WORDS = 6
@@ -25,12 +29,23 @@ _MIN_TEXT_WORDS, _MIN_TEXT_CHARACTERS = 3, 12
 """A cell is a text if it has so many words, or, as in Chinese, letters beyond ASCII."""
 
 
+class Quotes(Enum):
+    """What a quote means."""
+
+    DOUBLED = auto()
+    """It opens and closes a cell; two of them are one within it."""
+    ESCAPED = auto()
+    """The same; one after a backslash is one within the cell, too."""
+    NONE = auto()
+    """It is a letter as any other."""
+
+
 @dataclass(frozen=True)
 class Dialect:
     """How a table is written."""
 
     delimiter: str
-    has_quotes: bool
+    quotes: Quotes
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     """Rows from the beginning, of the header's length."""
@@ -67,7 +82,7 @@ class Dialect:
         Raises:
             csv.Error: at a row that is not as the format says; the iterator continues after its line.
         """
-        return _parse(lines, delimiter=self.delimiter, has_quotes=self.has_quotes)
+        return _parse(lines, delimiter=self.delimiter, quotes=self.quotes)
 
 
 def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: bool) -> Dialect | None:
@@ -80,10 +95,12 @@ def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: b
     if head and head[0][:4].lower() == "sep=" and len(head[0].strip()) == 5:
         # Excel's own mark.
         delimiters, head = (head[0][4],), head[1:]
+    has_escapes = any(map(_ESCAPED_QUOTE.search, head))
+    choices = [one for one in Quotes if one is not Quotes.ESCAPED or has_escapes]
     best: Dialect | None = None
     for delimiter in (*delimiters, _NO_DELIMITER):
-        for has_quotes in (True, False):
-            found = _try_dialect(head, delimiter=delimiter, has_quotes=has_quotes, is_complete=is_complete)
+        for quotes in choices:
+            found = _try_dialect(head, delimiter=delimiter, quotes=quotes, is_complete=is_complete)
             if found is None or (delimiter != _NO_DELIMITER and len(found.header) == 1):
                 continue
             if delimiter == _NO_DELIMITER and best is not None:
@@ -96,10 +113,10 @@ def find_dialect(head: list[str], *, delimiters: tuple[str, ...], is_complete: b
     return best
 
 
-def _try_dialect(head: list[str], *, delimiter: str, has_quotes: bool, is_complete: bool) -> Dialect | None:
+def _try_dialect(head: list[str], *, delimiter: str, quotes: Quotes, is_complete: bool) -> Dialect | None:
     rows: list[tuple[str, ...]] = []
     num_unread = 0
-    reader = _parse(head, delimiter=delimiter, has_quotes=has_quotes)
+    reader = _parse(head, delimiter=delimiter, quotes=quotes)
     while True:
         try:
             if row := next(reader):
@@ -117,15 +134,18 @@ def _try_dialect(head: list[str], *, delimiter: str, has_quotes: bool, is_comple
     whole = tuple(row for row in rest if len(row) == len(header))
     return Dialect(
         delimiter=delimiter,
-        has_quotes=has_quotes,
+        quotes=quotes,
         header=header,
         rows=whole,
         is_whole=not num_unread and len(whole) == len(rest),
     )
 
 
-def _parse(lines: Iterable[str], *, delimiter: str, has_quotes: bool) -> Iterator[list[str]]:
-    if has_quotes:
+def _parse(lines: Iterable[str], *, delimiter: str, quotes: Quotes) -> Iterator[list[str]]:
+    if quotes is Quotes.ESCAPED:
+        # Not the parser's own escapes, which would take the backslash from any other letter.
+        lines = (_ESCAPED_QUOTE.sub(r'\1""', line) for line in lines)
+    if quotes is not Quotes.NONE:
         return csv.reader(lines, delimiter=delimiter, strict=True)
     return csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, quotechar=None)
 

@@ -66,6 +66,24 @@ def test_quotes_that_are_not_quotes_are_letters() -> None:
     assert read(content) == ['"Hello," he said.', 'A "word" and 5" more', '"never closed', "plain"]
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_quotes_after_a_backslash_are_quotes_within_a_cell(newline: str, capsys: pytest.CaptureFixture[str]) -> None:
+    cells = ['"the mill"', 'He said, "no".', 'a "" b', "C:\\new, C:\\dir", "one\ntwo", 'a\\\\"', "plain"]
+    escaped = [cell.replace('"', '\\"') for cell in cells]
+    content = "".join(f'{number},"{cell}","x, y"{newline}' for number, cell in enumerate(escaped))
+    assert read(f"id,text,more{newline}{content}".encode()) == cells
+    assert "quotes within its cells have a backslash before them" in capsys.readouterr().err
+
+
+def test_a_backslash_before_a_closing_quote_is_a_letter_where_quotes_are_doubled(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rows = [["id", "text", "n"], *([str(number), 'in "C:\\dir\\"', "3"] for number in range(9)), ["9", "C:\\", "3"]]
+    content = write(rows, quoting=csv.QUOTE_ALL).encode()
+    assert read(content) == ['in "C:\\dir\\"'] * 9 + ["C:\\"]
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize("text", ["text", "Text", " TEXT "])
 def test_the_column_of_the_wanted_name_is_read_whatever_the_others_hold(text: str) -> None:
     assert read(f"title,{text}\nThe name of the page,NA\n".encode()) == ["NA"]
