@@ -5,15 +5,14 @@ The kind may be left out; `guess.py` finds it in each file, and in each file of 
 
 from __future__ import annotations
 
-import glob
-import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePath
 
-from bertd.data.sources.archives import SourceStream, describe_misnamed, is_archive, is_hidden, open_source
+from bertd.data.sources.archives import SourceStream, describe_misnamed, is_archive, open_source
+from bertd.data.sources.file_list import list_files
 from bertd.data.sources.guess import describe_mismatch, guess_kind
 from bertd.data.sources.kinds import SourceKind as SourceKind
 from bertd.data.sources.readers.decoded import DecodedReader
@@ -172,7 +171,7 @@ def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -
     try:
         if kind is None and is_saved_dataset(expand_user(path)):
             return [Source(kind=SourceKind.HF, path=str(expand_user(path)), files=())]
-        files = _list_files(path)
+        files = list_files(path, note=note)
     except OSError as error:
         place = error.filename or path
         raise CorpusError(f"{place}: cannot read: {error.strerror}; check the permissions") from error
@@ -233,54 +232,6 @@ def _split_kind(name: str) -> tuple[SourceKind | None, str]:
     if colon and word in list(SourceKind):
         return SourceKind(word), path
     return None, name
-
-
-def _list_files(path: str) -> list[Path]:
-    """The file, the files below a folder, or what a glob matches, sorted; hidden files of folders are skipped.
-
-    Raises:
-        CorpusError: there is none.
-    """
-    resolved = expand_user(path)
-    if resolved.is_file():
-        return [resolved]
-    if resolved.is_dir():
-        found = _walk(resolved)
-    elif glob.has_magic(path):
-        # Path.glob takes no absolute pattern.
-        matches = glob.glob(str(resolved), recursive=True)  # noqa: PTH207
-        found = [Path(match) for match in matches if Path(match).is_file()]
-    else:
-        kinds = ", ".join(SourceKind)
-        raise CorpusError(f"{path}: no such file or folder; name a source KIND:PATH, with KIND one of {kinds}")
-    if not found:
-        raise CorpusError(f"{path}: holds no file; name another source")
-    return sorted(found)
-
-
-def _walk(folder: Path) -> list[Path]:
-    """Files below a folder, links followed; what cannot be read is an error, which Path.rglob would skip.
-
-    Raises:
-        CorpusError: a link is broken or leads to a folder that was already visited, or an entry is not a file.
-        OSError: a folder cannot be read.
-    """
-
-    def raise_error(error: OSError) -> None:
-        raise error
-
-    found = []
-    seen_folders: set[Path] = set()
-    for root, folders, names in os.walk(folder, onerror=raise_error, followlinks=True):
-        if (place := Path(root).resolve()) in seen_folders:
-            raise CorpusError(f"{root}: given twice, since a link leads to {place}; remove the link")
-        seen_folders.add(place)
-        folders[:] = [name for name in folders if not is_hidden(name)]
-        for file in (Path(root, name) for name in names if not is_hidden(name)):
-            if not file.is_file():
-                raise CorpusError(f"{file}: not a file, or a broken link; remove it")
-            found.append(file)
-    return found
 
 
 def mixed_kinds_lines(sources: list[Source]) -> list[str]:

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -239,6 +240,29 @@ def test_links_in_a_folder_are_followed_and_broken_ones_are_errors(tmp_path: Pat
     (elsewhere / "round").symlink_to(corpus)
     with pytest.raises(CorpusError, match="linked/round: given twice, since a link leads to .*corpus; remove"):
         find_sources([str(corpus)])
+
+
+def test_what_a_glob_matches_is_read_named_or_refused(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "c").mkdir()
+    for name in ("1.txt", "a/2.txt", "a/b/3.txt"):
+        (tmp_path / name).write_text("words")
+    notes: list[str] = []
+    (source,) = find_sources([f"{tmp_path}/*"], note=notes.append)
+    assert [file.name for file in source.files] == ["1.txt"]
+    assert notes == [
+        f"{tmp_path}/*: matches the folder a (and 1 more folder), which is not read; ** matches what is below folders"
+    ]
+    notes.clear()
+    (tmp_path / "c").rmdir()
+    (source,) = find_sources([f"{tmp_path}/**"], note=notes.append)
+    assert ([file.name for file in source.files], notes) == (["1.txt", "2.txt", "3.txt"], [])
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CorpusError, match="pipe: not a file, or a broken link; remove it"):
+        find_sources([f"{tmp_path}/*"])
+    for name in (f"{tmp_path}/pipe", f"text:{tmp_path}/pipe", "/dev/null"):
+        with pytest.raises(CorpusError, match="is a pipe or a device, which cannot be read twice; write it to a file"):
+            find_sources([name])
 
 
 def make_tar(path: Path, files: dict[str, bytes], *, compress: Callable[[bytes], bytes]) -> None:
