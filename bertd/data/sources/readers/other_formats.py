@@ -48,7 +48,7 @@ _TAGGED_FORMATS = (
     (
         re.compile(
             rb"(?:(?:Return-Path|Received|Delivered-To|From|To|Cc|Subject|Date|Message-ID|MIME-Version|Content-[\w-]+"
-            rb"|X-[\w-]+):[^\n]*\n(?:[ \t][^\n]*\n)*){3}",
+            rb"|X-[\w-]+|Snapshot-Content-Location):[^\n]*\n(?:[ \t][^\n]*\n)*){3}",
             re.IGNORECASE,
         ),
         "an e-mail, whose headers",
@@ -87,6 +87,14 @@ _HTML_END_TAG = re.compile(rb"</(?:p|div|span|a|li|ul|td|tr|table|h[1-6]|strong|
 _MIN_HTML_END_TAGS = 10
 """So many in the beginning of a file are no accident."""
 _HTML_SUFFIXES = (".html", ".htm", ".xhtml")
+_TAGGED_SUFFIXES = {
+    ".tex": "LaTeX, whose commands",
+    ".bib": "a bibliography, whose fields",
+    ".yaml": "YAML, whose keys",
+    ".yml": "YAML, whose keys",
+    ".svg": "a drawing, whose tags",
+}
+"""By their names; their content begins in too many ways."""
 
 
 def describe_binary(head: bytes, *, is_text: bool) -> str | None:
@@ -116,4 +124,6 @@ def describe_tagged(name: str, head: bytes) -> str | None:
     # WikiExtractor leaves tags of links, which its reader takes out.
     is_extracted = begin.startswith(b"<doc ")
     has_tags = not is_extracted and len(_HTML_END_TAG.findall(head)) >= _MIN_HTML_END_TAGS
-    return "full of HTML, whose tags" if has_tags else None
+    if has_tags:
+        return "full of HTML, whose tags"
+    return _TAGGED_SUFFIXES.get(PurePath(strip_compression_suffix(name)).suffix.lower())

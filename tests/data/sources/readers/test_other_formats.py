@@ -10,6 +10,7 @@ from bertd.data.sources.readers.decoded import DecodedReader
 from bertd.data.sources.readers.document import Reader
 from bertd.data.sources.readers.left_out import SkipReason
 from bertd.data.sources.readers.lines import TextLines
+from bertd.data.sources.readers.other_formats import describe_tagged
 from bertd.data.sources.readers.text import TextFiles
 from tests.data.conftest import made_up_text
 from tests.data.sources.readers.checked import readings_of
@@ -38,6 +39,7 @@ _PROSE = "\n".join(made_up_text(number, sentences=4) for number in range(20))
         ("-DOCSTART- -X- -X- O\n\n", "CoNLL, whose columns"),
         ("__label__good The mill stands.\n", "fastText's format, whose labels"),
         ('# a comment\nmsgid "mill"\nmsgstr "Mühle"\n', "a file of translations, whose keys"),
+        ("From: <Saved by Blink>\nSnapshot-Content-Location: u\nSubject: mill\nDate: x\n", "an e-mail, whose headers"),
         ("From the mill of 1926\nthe river runs.\n", None),
         ("From: the mill\nit was a long way.\n", None),
         ("1\nThe mill stands.\n", None),
@@ -58,6 +60,22 @@ def test_text_that_holds_more_than_its_words_is_named(
     said = capsys.readouterr().err
     message = f"is {what} are read as text; extract its text first"
     assert said.count(message) == 1 if what else not said
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("chapter.tex", "LaTeX, whose commands"),
+        ("a.yaml.gz", "YAML, whose keys"),
+        ("a.YML", "YAML, whose keys"),
+        ("a.txt", None),
+        ("a.tex.txt", None),
+    ],
+)
+def test_a_file_whose_content_does_not_show_it_is_named_by_its_name(name: str, what: str | None) -> None:
+    assert describe_tagged(name, b"\\chapter{The mill} of `- a: b`") == what
+    # WARC's headers in a file of that name are WARC's headers.
+    assert describe_tagged(name, b"WARC/1.0\n") == "a WARC or WET file, whose headers"
 
 
 def test_a_pointer_of_git_lfs_says_how_to_fetch_the_file(capsys: pytest.CaptureFixture[str]) -> None:
