@@ -15,12 +15,13 @@ from bertd.errors import ShardError
 from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import FrozenModel
 from bertd.tokenizer.deleted_marks import MIN_MARKS_SHARE, deleted_marks_text
+from bertd.tokenizer.long_words import MIN_LONG_WORDS_SHARE, long_words_text
 
 QUALITY_FILE = "quality.json"
 
 _MAX_UNKNOWN_SHARE = 0.05
 """Of the tokens; a text in the languages that a vocabulary is made of has far less than a hundredth."""
-SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown", "deleted_marks")
+SUMMED_COLUMNS = ("characters", "letters", "ascii_letters", "words", "unknown", "deleted_marks", "long_word_characters")
 """Arrays of a part's file that are summed over documents."""
 
 
@@ -41,6 +42,8 @@ class SourceQuality(FrozenModel):
     """The same for sentences."""
     deleted_marks: int | None = None
     """Accents, vowel signs and other marks that the normalizer deletes; None in an older report."""
+    long_word_characters: int | None = None
+    """Of words that are longer than the vocabulary takes; None in an older report."""
 
     @property
     def deleted_marks_share(self) -> float:
@@ -69,6 +72,9 @@ class SourceQuality(FrozenModel):
                 f"vocabulary: it has no pieces for {self.unknown_share:.1%} of the tokens, which all become the same "
                 "unknown token; `bertd data vocab` makes a vocabulary of this text"
             )
+        long_words_share = (self.long_word_characters or 0) / max(1, self.characters)
+        if long_words_share >= MIN_LONG_WORDS_SHARE:
+            lines.append(long_words_text(long_words_share))
         share = self.deleted_marks_share
         return [*lines, deleted_marks_text(share)] if share >= MIN_MARKS_SHARE else lines
 

@@ -17,6 +17,7 @@ import pytest
 from bertd.data.commands.prepare import main
 from bertd.data.commands.vocab import main as vocab_main
 from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.text_quality import read_quality
 from bertd.errors import CorpusError
 from tests.data.conftest import made_up_text
 
@@ -192,3 +193,13 @@ def test_records_without_the_field_name_those_that_they_have(
     assert vocab_main([str(tmp_path / name), "--out", str(tmp_path / "v"), "--size", "90"]) == CorpusError.exit_code
     assert message in capsys.readouterr().err
     assert prepared(tmp_path, name, vocab, "--text-field", "content") == 0
+
+
+def test_a_word_that_is_too_long_for_the_vocabulary_is_remarked_on(
+    vocab: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.txt").write_text("\n".join([*TEXTS, "iVBORw0KGgo" * 3000, *TEXTS[:3]]))
+    assert prepared(tmp_path, "lines:a.txt", vocab) == 0
+    assert "of the characters are in words that are too long for the vocabulary" in capsys.readouterr().out
+    quality = read_quality(tmp_path / "set")
+    assert quality is not None and quality.sources[0].long_word_characters == 33_000

@@ -6,7 +6,8 @@ document_sentences   sentences of each document
 sentence_lengths     tokens of each sentence; the last of a document counts the [SEP]
 hashes               of each document's text
 sources              number of each document's source
-characters, letters, ascii_letters, words, unknown, deleted_marks   of each document, for the quality report
+characters, letters, ascii_letters, words, unknown, deleted_marks, long_word_characters
+                     of each document, for the quality report
 signatures, bands    MinHash signatures and their bands; only with --dedup near
 """
 
@@ -26,7 +27,7 @@ from bertd.data.sources.readers.left_out import LeftOutRecord
 from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
 
-PARTS_FORMAT = 5
+PARTS_FORMAT = 6
 """Parts of another format, which an earlier bertd left, are made again."""
 
 

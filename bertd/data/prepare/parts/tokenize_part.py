@@ -29,6 +29,7 @@ from bertd.run.dataset_manifest import Filters
 from bertd.tokenizer.cached_encoder import CachedEncoder
 from bertd.tokenizer.deleted_marks import DeletedMarks
 from bertd.tokenizer.kind import VocabularyKind
+from bertd.tokenizer.long_words import LongWords
 from bertd.tokenizer.tokenizer import vocabulary_from_tokenizer
 from bertd.tokenizer.vocabulary import token_dtype
 
@@ -95,6 +96,7 @@ class _PartBuffer:
     sources: list[int] = field(default_factory=list)
     letters: list[LetterCounts] = field(default_factory=list)
     deleted_marks: list[int] = field(default_factory=list)
+    long_word_characters: list[int] = field(default_factory=list)
     read: Counter[int] = field(default_factory=Counter)
     skipped: dict[int, Counter[str]] = field(default_factory=dict)
     read_characters: Counter[int] = field(default_factory=Counter)
@@ -132,6 +134,7 @@ class PartTokenizer:
         self._dtype = token_dtype(vocabulary.size)
         self._encoder = CachedEncoder(tokenizer)
         self._marks = DeletedMarks(tokenizer)
+        self._long_words = LongWords(tokenizer)
 
     def make_part(self, task: PartTask) -> PartFacts:
         """Read, filter, split, tokenize, and write the part's file.
@@ -212,6 +215,7 @@ class PartTokenizer:
     def _append_encoded(self, batch: list[tuple[int, str]], part: _PartBuffer) -> None:
         by_document = [self._split(text, language=self._language) for _, text in batch]
         encoded = self._encoder.encode([sentence for sentences in by_document for sentence in sentences])
+        is_unknown = encoded.tokens == self._unk
         token = sentence = 0
         for (source, text), sentences in zip(batch, by_document, strict=True):
             lengths = encoded.lengths[sentence : sentence + len(sentences)]
@@ -221,6 +225,9 @@ class PartTokenizer:
             if not num_tokens:
                 part.skip(source, SkipReason.EMPTY, read=len(text), sample=text)
                 continue
+            # A long word is an unknown token, so it is looked for only where there is one.
+            has_unknown = bool(is_unknown[token : token + num_tokens].any())
+            part.long_word_characters.append(self._long_words.count(text) if has_unknown else 0)
             part.tokens += [encoded.tokens[token : token + num_tokens], np.array([self._sep], dtype=np.uint32)]
             token += num_tokens
             lengths[-1] += 1
@@ -245,6 +252,7 @@ class PartTokenizer:
         for name in ("characters", "letters", "ascii_letters"):
             arrays[name] = np.array([getattr(letters, name) for letters in part.letters], dtype=OFFSET)
         arrays["deleted_marks"] = np.array(part.deleted_marks, dtype=OFFSET)
+        arrays["long_word_characters"] = np.array(part.long_word_characters, dtype=OFFSET)
         is_continuation = self._is_continuation[arrays["tokens"]]
         # A document's first piece begins a word, whatever it looks like.
         is_continuation[np.cumsum(lengths) - lengths] = False
