@@ -35,14 +35,14 @@ def test_streams_one_after_the_other_and_zeros_after_them_are_read(
 ) -> None:
     path = tmp_path / f"a.txt{suffix}"
     # Some are longer than a piece, many fit into one.
-    texts = [_TEXT, b"", *(b"line %d\n" % number for number in range(300)), _TEXT[:40_000]]
+    texts = [_TEXT, b"", *(b"line %d\n" % number for number in range(60)), _TEXT[:40_000]]
+    compressed = b"".join(map(compress, texts))
     for zeros in (0, 3, 4096, 70_000):
-        path.write_bytes(b"".join(map(compress, texts)) + bytes(zeros))
+        path.write_bytes(compressed + bytes(zeros))
         assert _content_of(path) == b"".join(texts)
-    assert _content_of(path) == b"".join(texts)
     # What unpacks to a multiple of its size is unpacked in pieces.
-    path.write_bytes(compress(bytes(5_000_000)) + compress(b"end"))
-    assert _content_of(path) == bytes(5_000_000) + b"end"
+    path.write_bytes(compress(bytes(1_000_000)) + compress(b"end"))
+    assert _content_of(path) == bytes(1_000_000) + b"end"
 
 
 @pytest.mark.parametrize("rest", [b"a line", b"\x00\x00x", b"\x1f\x8b", b"BZh9 is not one", b"\xff" * 50_000])
