@@ -12,6 +12,7 @@
     |- DeviceError         the devices asked for are not there
     |  `- DeviceMemoryError   a device's memory is too small
     |- NumericsError       the loss is not finite
+    |- BackupError         a backup is not complete, or was changed
     |- OutputExistsError   what was to be written exists already
     |- StorageError        the disk refused a write (full, read-only, no permission)
     |  `- NoRoomError         the write would have filled it, so nothing was written
@@ -109,6 +110,12 @@ class NumericsError(BertdError):
     """The loss or a gradient is not finite."""
 
     exit_code = 76
+
+
+class BackupError(BertdError):
+    """A backup is not complete, or a file of it was changed."""
+
+    exit_code = 65
 
 
 class OutputExistsError(BertdError):

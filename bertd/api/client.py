@@ -172,6 +172,10 @@ class Client(TypedRequests):
         """Each key of the daemon's configuration, with its value and where that comes from."""
         return self._get_list(ConfigurationKeyView, "/v1/configuration")
 
+    def queue_copy(self) -> bytes:
+        """The content of a copy of the queue's file."""
+        return self._request("GET", "/v1/queue-copy", None, {})
+
     def audit(self, *, user: str | None = None, since: float | None = None, limit: int = 100) -> list[AuditView]:
         """Requests to change something, newest first.
 

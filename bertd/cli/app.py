@@ -16,6 +16,7 @@ from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import (
     audit,
+    backup,
     budget,
     config,
     device_commands,
@@ -61,6 +62,8 @@ _PANELS: list[tuple[str, list[Command]]] = [
             job_commands.shutdown,
             config.config,
             doctor.doctor,
+            backup.backup,
+            backup.restore,
             garbage.gc,
             audit.audit,
             device_commands.drain,

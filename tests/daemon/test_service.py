@@ -13,10 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from bertd.daemon.backup.restore_backup import restore_backup
+from bertd.daemon.backup.write_backup import write_backup
 from bertd.errors import DaemonError, DaemonUnreachableError
 from bertd.records import JobState
 from bertd.run.ledger import LedgerState, write_ledger
 from bertd.run.machine.processes import is_alive, own_identity
+from bertd.run.paths import StatePaths
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import with_tests_on_path
@@ -328,6 +331,23 @@ def test_keep_running_on_stop_leaves_runs_alone(cold: DaemonBox) -> None:
     cold.release()
     cold.wait_for_state(id, JobState.DONE)
     assert cold.runner(id) == before
+
+
+def test_a_backup_of_a_running_daemon_continues_in_another_folder(box: DaemonBox, tmp_path: Path) -> None:
+    box.plan(HOLDS)
+    job = box.submit(steps=20)
+    box.wait_for_step(job.id, 7)
+    out, elsewhere = tmp_path / "backup", tmp_path / "restored"
+    write_backup(box.state, out, queue=box.client.queue_copy(), unfinished={job.run_id}, now=0.0)
+    box.kill()
+    box.clean_up()
+    box.state.root.rename(tmp_path / "gone")
+    restore_backup(out, elsewhere)
+    box.state = StatePaths(elsewhere)
+    box.plan(Plan())
+    box.start()
+    box.wait_for_state(job.id, JobState.DONE)
+    assert (elsewhere / "runs" / job.run_id / "outcome.json").exists()
 
 
 def test_a_newer_queue_is_served_read_only_and_is_not_written(cold: DaemonBox) -> None:

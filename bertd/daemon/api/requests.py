@@ -284,6 +284,11 @@ class RequestHandler:
                 change.finish(GarbageDeletedView(deleted=[garbage_view(each.garbage) for each in taken]))
         return change.answer, taken
 
+    def queue_copy(self, peer: Peer) -> bytes:
+        """The content of a copy of the queue's file, which has what only operators may see."""
+        self._check_allowed(peer)
+        return self._database.copy()
+
     def audit(self, peer: Peer, *, before: int, limit: int, uid: int | None, since_t: float | None) -> list[AuditView]:
         """Requests to change something, newest first; another user's only for operators.
 

@@ -161,6 +161,22 @@ class Database:
         with _reporting_damage():
             return self._connection.cursor(_Cursor).execute(statement, parameters)
 
+    def copy(self) -> bytes:
+        """The content of a database file that has everything that is committed.
+
+        Raises:
+            StorageError: the disk refused.
+        """
+        copy = self.path.with_name(f"{TEMPORARY_PREFIX}{self.path.name}-copy")
+        try:
+            copy.unlink(missing_ok=True)
+            self._connection.execute("VACUUM INTO ?", (str(copy),))
+            return copy.read_bytes()
+        except (OSError, sqlite3.Error) as error:
+            raise StorageError(f"{copy}: cannot copy the queue: {error}; free space on that disk") from error
+        finally:
+            copy.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Checkpoint the WAL into the file and close; if the disk refuses, the next start does it."""
         try:

@@ -185,6 +185,11 @@ class Queue:
         rows = self._database.execute(f"{_SELECT} WHERE state IN (?, ?, ?, ?) ORDER BY id", tuple(sorted(ENDED)))
         return [self._job(row) for row in rows.fetchall()]
 
+    def unended_run_ids(self) -> set[str]:
+        """Ids of the runs that have not ended."""
+        rows = self._database.execute("SELECT run_id FROM jobs WHERE state NOT IN (?, ?, ?, ?)", tuple(sorted(ENDED)))
+        return {row["run_id"] for row in rows.fetchall()}
+
     def num_unended(self, *, owner_uid: int) -> int:
         """How many jobs of a user have not ended."""
         row = self._database.execute(

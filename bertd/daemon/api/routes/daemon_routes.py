@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -21,6 +23,10 @@ from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
 from bertd.jobs.store.audit import Peer
 
 router = APIRouter()
+
+SQLITE_MEDIA_TYPE = "application/vnd.sqlite3"
+_SQLITE_FILE: dict[str, Any] = {"content": {SQLITE_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+QUEUE_COPY: dict[int | str, dict[str, Any]] = {200: _SQLITE_FILE, **error_statuses(400, 403, 422, 507)}
 
 
 @router.get("/version", response_model=VersionView, responses=READ)
@@ -51,6 +57,13 @@ async def get_audit(
         peer, before=cursor or NEWEST, limit=limit, uid=user, since_t=since
     )
     return await page_response(request, rows, limit=limit, number=lambda row: row.id)
+
+
+@router.get("/queue-copy", response_class=Response, responses=QUEUE_COPY)
+async def get_queue_copy(request: Request) -> Response:
+    """A copy of the queue's file, for a backup."""
+    peer: Peer = request.state.peer
+    return Response(services_of(request).request_handler.queue_copy(peer), media_type=SQLITE_MEDIA_TYPE)
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView, responses=CHANGE)
