@@ -44,6 +44,9 @@ class ExpectedDurations:
 
     def duration_s(self, job: Job) -> float | None:
         """Of a job that waits: seconds from its start to its end."""
+        if job.stop_asked:
+            # It starts only to validate and export, which ends long before its budget would.
+            return None
         if job.started_t is not None and job.kind is not JobKind.COMMAND:
             return self._find(job)
         if job.id not in self._fresh_s:

@@ -60,6 +60,7 @@ def test_a_run_takes_its_budget_and_one_of_steps_is_not_known_before_it_has_trai
         (root / "recipe.toml").write_text(recipe_text().replace("steps = 20", budget))
         run = replace(job(id, 1, "cpu"), folder=str(root))
         assert durations.duration_s(run) == (None if expected_s is None else pytest.approx(expected_s, rel=1e-3))
+        assert durations.duration_s(replace(run, stop_asked=True)) is None
         live = durations.end_t(replace(run, state=JobState.RUNNING, started_t=0.0), now=100.0)
         assert live == (None if expected_s is None else pytest.approx(100 + expected_s, rel=1e-3))
     assert durations.duration_s(replace(job(3, 1), folder=str(tmp_path / "gone"))) is None
