@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -69,7 +70,9 @@ def copy_with_hash(source: Path, target: Path) -> tuple[int, str]:
     """
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with source.open("rb") as reader, target.open("xb") as writer:
+    # For nobody else until its own mode is set: it may be a command's environment.
+    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with source.open("rb") as reader, os.fdopen(fd, "wb") as writer:
         left = source.stat().st_size
         copied = 0
         while left > 0 and (piece := reader.read(min(left, _CHUNK_BYTES))):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.backup.manifest import MANIFEST_NAME
+from bertd.daemon.backup.manifest import MANIFEST_NAME, copy_with_hash
 from bertd.daemon.backup.read_stopped import read_stopped_queue
 from bertd.daemon.backup.restore_backup import restore_backup
 from bertd.daemon.backup.write_backup import write_backup
@@ -109,3 +109,14 @@ def test_the_file_itself_is_read_only_without_a_daemon(state: StatePaths, tmp_pa
     assert DaemonBusyError.__name__ in done.stderr
     with pytest.raises(StorageError, match="there is no queue to back up"):
         read_stopped_queue(tmp_path)
+
+
+def test_nobody_else_can_read_a_copy_before_it_has_the_mode_of_its_source(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "command.json", tmp_path / "copy" / "command.json"
+    source.write_text("environment")
+    source.chmod(0o600)
+    monkeypatch.setattr(Path, "chmod", lambda path, mode: None)
+    assert copy_with_hash(source, target)[0] == len("environment")
+    assert target.stat().st_mode & 0o777 == 0o600
