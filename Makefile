@@ -9,6 +9,8 @@ TORCHAO ?= torchao==0.18.0
 TRITON ?= triton==3.7.1
 # For bench-glue alone, in a folder of its own: transformers would use it elsewhere, too.
 ACCELERATE ?= accelerate==1.15.0
+# Makes a client of the socket API's document, for a test.
+OPENAPI_GENERATOR ?= openapi-python-client==0.29.1
 BUDGET ?= 2min
 # Data set for bench-quality and bench-pretraining, by name or path.
 DATA   ?= wiki-books
@@ -45,8 +47,13 @@ demo: install
 test: install $(VENV)/.triton
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
+# With what it needs, for one test alone: it brings httpx, which bertd does not use.
+$(VENV)/.openapi: $(VENV)/.installed
+	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/openapi "$(OPENAPI_GENERATOR)"
+	touch $@
+
 # Only the files with such a test: to collect all costs each process half a minute.
-test-long: install $(VENV)/.triton
+test-long: install $(VENV)/.triton $(VENV)/.openapi
 	$(BIN)/python -m pytest -n auto -m "long and not faults" $$(grep -rl --include='*.py' 'mark\.long' tests)
 
 # The long fault suite, one test at a time. Tests that mount disks need root and are otherwise skipped with the reason.

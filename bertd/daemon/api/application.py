@@ -13,10 +13,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 import bertd
-from bertd.api.problem import ProblemView
 from bertd.daemon.api.answers import problem_response, request_place, text_responses
 from bertd.daemon.api.api_services import ApiServices, services_of
 from bertd.daemon.api.limits import BodyLimit
+from bertd.daemon.api.openapi_document import complete_document
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.api.request_timing import RequestTiming
 from bertd.daemon.api.requests import http_status
@@ -95,11 +95,11 @@ async def _on_unexpected_error(request: Request, error: Exception) -> Response:
 
 class _Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
-        """The document at /openapi.json, which defines what every refusal refers to."""
-        document = super().openapi()
-        schema = ProblemView.model_json_schema(ref_template="#/components/schemas/{model}")
-        document["components"]["schemas"][ProblemView.__name__] = schema
-        return document
+        """The document at /openapi.json; built once."""
+        if self.openapi_schema is None:
+            complete_document(super().openapi())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
 def create_app(services: ApiServices) -> FastAPI:
