@@ -20,6 +20,8 @@ ARMS: dict[str, tuple[str, Padding]] = {
 """By the name in the table: the side, and how it pads."""
 QUALITY_ARMS = (BERTD, f"Trainer, {Padding.LONGEST}")
 _FIRST_SEED = 42
+_ROUNDING = 1e-9
+"""Of a mean: equal scores may have means that are not."""
 
 Turns = dict[str, dict[str, list[Answer]]]
 """By task and arm, one answer for each turn."""
@@ -91,14 +93,14 @@ def _ratios(by_arm: Mapping[str, list[Answer]], arm: str, *, what: str) -> list[
 
 def format_quality(finetunings: Finetunings) -> str:
     """Median and range over the seeds of scores and training losses, and how far the sides are from each other."""
-    lines = [f"{'':16}{''.join(f'{arm:>29}' for arm in QUALITY_ARMS)}   difference of means"]
+    lines = [f"{'':16}{''.join(f'{arm:>32}' for arm in QUALITY_ARMS)}   difference of means"]
     for task, by_arm in finetunings.items():
         values: dict[str, list[list[float]]] = {
             "score": [[answer.score or 0.0 for answer in by_arm[arm]] for arm in QUALITY_ARMS],
             "loss": [[answer.loss or 0.0 for answer in by_arm[arm]] for arm in QUALITY_ARMS],
         }
         for what, by_side in values.items():
-            cells = "".join(f"{_spread(side, digits=3):>29}" for side in by_side)
+            cells = "".join(f"{_spread(side, digits=3):>32}" for side in by_side)
             lines.append(f"{task:8}{what:8}{cells}   {_compare(*by_side)}")
     return "\n".join(lines)
 
@@ -109,7 +111,7 @@ def _compare(ours: Sequence[float], stock: Sequence[float]) -> str:
     if len(ours) < 2:
         return f"{difference:+.3f}"
     spread = max(_deviation(ours), _deviation(stock))
-    verdict = "within" if abs(difference) <= 2 * spread else "more than"
+    verdict = "within" if abs(difference) <= 2 * spread + _ROUNDING else "more than"
     return f"{difference:+.4f}, {verdict} twice the spread {spread:.4f}"
 
 

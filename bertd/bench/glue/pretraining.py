@@ -30,7 +30,7 @@ from bertd.run.amounts.durations import format_duration
 from bertd.run.grid.finetune_grid import FIRST_SEED
 from bertd.run.paths import find_data_set
 
-_HALVING_TASKS = ("sst-2", "mrpc")
+_HALVING_TASKS = ("sst-2", "sts-b")
 _HALVING_ROWS = 1_500
 """Training rows of each task: its grid has eight settings."""
 DEMO_TASK = "demo"

@@ -80,12 +80,17 @@ def test_scores_and_losses_are_compared_with_the_spread_of_the_seeds() -> None:
             ours_arm: answers([0.10, 0.12, 0.14], [0.61, 0.62, 0.63]),
             stock_arm: answers([0.11, 0.13, 0.12], [0.81, 0.82, 0.83]),
         },
+        "rte": {
+            ours_arm: answers([0.1, 0.1, 0.1], [0.7, 0.7, 0.7]),
+            stock_arm: answers([0.1 + 1e-17, 0.1, 0.1], [0.7, 0.7 + 1e-16, 0.7 - 1e-16]),
+        },
         "mrpc": {ours_arm: answers([0.7], [0.6]), stock_arm: answers([0.8], [0.6])},
     }
-    cola_score, cola_loss, mrpc_score, mrpc_loss = format_quality(finetunings).splitlines()[1:]
+    cola_score, cola_loss, rte_score, rte_loss, mrpc_score, mrpc_loss = format_quality(finetunings).splitlines()[1:]
     assert "0.120 (0.100-0.140)" in cola_score
     assert cola_score.endswith("+0.0000, within twice the spread 0.0200")
     assert cola_loss.endswith("-0.2000, more than twice the spread 0.0100")
+    assert ", within" in rte_score and ", within" in rte_loss, "rounding is no difference"
     assert mrpc_score.endswith("-0.100") and mrpc_loss.endswith("+0.000"), "one seed has no spread"
 
 
