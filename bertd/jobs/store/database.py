@@ -53,6 +53,8 @@ class Database:
             raise StorageError(
                 f"{path}: cannot open the queue: {error}; check the permissions or free space"
             ) from error
+        self._file = _identity(path)
+        """Device and inode: what SQLite has open, whatever has that name later."""
         self._connection.row_factory = sqlite3.Row
         # A flipped bit may make a text invalid UTF-8; the other rows must stay readable.
         self._connection.text_factory = _decode_text
@@ -124,11 +126,12 @@ class Database:
         """Commit all changes or none; may be nested, and the outermost commits.
 
         Raises:
-            StorageError: the disk refused the commit; nothing was changed.
+            StorageError: the disk refused the commit, or the file was removed; nothing was changed.
         """
         if self._depth:
             yield
             return
+        self._require_file()
         try:
             self._connection.execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
@@ -146,6 +149,22 @@ class Database:
         finally:
             self._depth = 0
         self.after_commit()
+
+    def _require_file(self) -> None:
+        """Refuse a change that would go into a file without a name: acknowledged, and gone at the next start.
+
+        Raises:
+            StorageError: the file was removed, or another is in its place.
+        """
+        try:
+            is_same = _identity(self.path) == self._file
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise StorageError(
+                f"{self.path}: the queue was removed or replaced while the daemon runs, so nothing can be changed; put "
+                "the file back, or a copy of it and restart the daemon"
+            )
 
     def _write_error(self, error: sqlite3.Error) -> StorageError:
         return StorageError(f"{self.path}: the queue cannot be written: {error}; free space on that disk")
@@ -185,6 +204,11 @@ class Database:
             logger.warning("%s: the queue was closed without a checkpoint of its WAL: %s", self.path, error)
         finally:
             self._connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_dev, status.st_ino
 
 
 def _open_safely(path: Path) -> None:

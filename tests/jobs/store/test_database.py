@@ -248,6 +248,32 @@ def test_a_damaged_page_is_noticed_and_left_alone(path: Path) -> None:
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("is_replaced", [False, True])
+def test_a_file_that_is_removed_under_the_daemon_takes_no_change_until_it_is_back(
+    path: Path, is_replaced: bool
+) -> None:
+    database = Database(path)
+    events = EventLog(database)
+
+    def append() -> None:
+        with database.transaction():
+            events.append("alert", "x", now=1.0, job_id=None, run_id=None, data={})
+
+    append()
+    aside = path.rename(path.with_name("aside"))
+    if is_replaced:
+        path.write_bytes(aside.read_bytes())
+    with pytest.raises(StorageError, match="the queue was removed or replaced"):
+        append()
+    assert events.last_id() == 1
+    aside.replace(path)
+    append()
+    database.close()
+    again = Database(path)
+    assert EventLog(again).last_id() == 2
+    again.close()
+
+
 def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     Database(path).close()
     with sqlite3.connect(path) as connection:
