@@ -165,9 +165,10 @@ async def test_the_queue_shows_jobs_at_every_size_and_help_and_quit_in_its_foote
 
 
 def test_two_devices_never_touch_in_the_strip() -> None:
+    snapshot = FakeFeed().current
     for width in range(40, 200):
         for rows in (1, 2, 3):
-            lines = devices.draw(FakeFeed().current, DisplayOptions(), width, 1 + rows)
+            lines = devices.draw(snapshot, DisplayOptions(), width, 1 + rows)
             assert all(re.search(r"%\d", one.plain) is None for one in lines), (width, rows)
 
 
