@@ -198,7 +198,7 @@ class _Daemon:
     async def _shut_down_gracefully(self) -> None:
         """Refuse changes and have pretrainings save; those that do not finish in time keep running."""
         self._notifier.send(STOPPING="1", STATUS="stopping")
-        self._services.request_handler.is_stopping = True
+        self._services.request_handler.changes.is_stopping = True
         if self._is_read_only or self._services.configuration.values.daemon.keep_running_on_stop:
             self._services.scheduler.is_stopping = True
             return

@@ -13,6 +13,7 @@ import pynvml
 import bertd
 from bertd.api.models import API_VERSION, VersionView
 from bertd.daemon.api.api_services import ApiServices
+from bertd.daemon.api.audited_changes import AuditedChanges
 from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler, SweepRequests
 from bertd.daemon.api.start_condition_views import StartConditionViews
@@ -161,9 +162,9 @@ def build_services(
     hub = EventHub(events)
     database.after_commit = hub.on_commit
     request_handler = RequestHandler(
+        changes=AuditedChanges(database, Audit(database), read_only=read_only, wake=scheduler_loop.wake),
         database=database,
         queue=queue,
-        audit=Audit(database),
         submissions=submissions,
         command_submissions=CommandSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
         dependencies=dependencies,
@@ -186,7 +187,6 @@ def build_services(
         views=views,
         queued_jobs_limit=lambda: configuration.values.limits.queued_jobs_per_user,
         commands_for_operators=lambda: configuration.values.commands.for_operators,
-        wake=scheduler_loop.wake,
     )
     return Services(
         database=database,

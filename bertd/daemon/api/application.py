@@ -15,11 +15,11 @@ from starlette.responses import PlainTextResponse
 import bertd
 from bertd.daemon.api.answers import problem_response, request_place, text_responses
 from bertd.daemon.api.api_services import ApiServices, services_of
+from bertd.daemon.api.audited_changes import http_status
 from bertd.daemon.api.limits import BodyLimit
 from bertd.daemon.api.openapi_document import complete_document
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.api.request_timing import RequestTiming
-from bertd.daemon.api.requests import http_status
 from bertd.daemon.api.routes import (
     daemon_routes,
     device_routes,

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from bertd.daemon.api.answers import request_place
 from bertd.daemon.api.api_services import services_of
-from bertd.daemon.api.requests import Mutation
+from bertd.daemon.api.audited_changes import Mutation
 from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
 from bertd.jobs.store.audit import Peer
 from bertd.jobs.store.row_filters import EventFilter, JobFilter
@@ -117,5 +117,5 @@ async def read_mutation(request: Request, key: str | None) -> Mutation:
         # A daemon that was stopped reads the request first, and that its sender has closed only after that.
         await asyncio.sleep(0)
         if await request.is_disconnected():
-            raise services_of(request).request_handler.drop(mutation)
+            raise services_of(request).request_handler.changes.drop(mutation)
     return mutation

@@ -53,7 +53,7 @@ async def get_audit(
 ) -> Response:
     """Requests to change something, newest first: who, what, when, and whether it was done; the newest 50,000."""
     peer: Peer = request.state.peer
-    rows = services_of(request).request_handler.audit(
+    rows = services_of(request).request_handler.changes.audit(
         peer, before=cursor or NEWEST, limit=limit, uid=user, since_t=since
     )
     return await page_response(request, rows, limit=limit, number=lambda row: row.id)
@@ -63,7 +63,7 @@ async def get_audit(
 async def get_queue_copy(request: Request) -> Response:
     """A copy of the queue's file, for a backup."""
     peer: Peer = request.state.peer
-    return Response(services_of(request).request_handler.queue_copy(peer), media_type=SQLITE_MEDIA_TYPE)
+    return Response(services_of(request).request_handler.changes.queue_copy(peer), media_type=SQLITE_MEDIA_TYPE)
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView, responses=CHANGE)
