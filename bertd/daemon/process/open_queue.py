@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from bertd.errors import UnreadableQueueError
@@ -18,7 +18,7 @@ from bertd.records import AlertRecord
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
+@contextlib.contextmanager
 def open_queue(path: Path) -> Iterator[tuple[Database, str | None]]:
     """The queue while the daemon runs, and why it must change nothing; None if it may.
 
@@ -27,26 +27,20 @@ def open_queue(path: Path) -> Iterator[tuple[Database, str | None]]:
         DaemonError: it is a link, not a file, or cut short.
         StorageError: it cannot be opened, created or upgraded.
     """
-    # Not below the state folder, whose disk may be what is at fault.
-    with tempfile.TemporaryDirectory(prefix="bertd-salvaged-") as folder:
-        database, read_only = _open(path, folder=Path(folder))
+    with contextlib.ExitStack() as stack:
         try:
-            yield database, read_only
-        finally:
-            database.close()
-
-
-def _open(path: Path, *, folder: Path) -> tuple[Database, str | None]:
-    try:
-        return Database(path), None
-    except UnreadableQueueError as error:
-        salvaged = salvage(path, folder=folder)
-        if salvaged is None:
-            raise
-        message = str(error)
-    logger.error("read-only: %s; what could be read of it is served", message)
-    _report(message, database=salvaged)
-    return salvaged, message
+            database, read_only = Database(path), None
+        except UnreadableQueueError as error:
+            # Not below the state folder, whose disk may be what is at fault.
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bertd-salvaged-"))
+            salvaged = salvage(path, folder=Path(folder))
+            if salvaged is None:
+                raise
+            database, read_only = salvaged, str(error)
+            logger.error("read-only: %s; what could be read of it is served", read_only)
+            _report(read_only, database=database)
+        stack.callback(database.close)
+        yield database, read_only
 
 
 def _report(message: str, *, database: Database) -> None:
