@@ -8,7 +8,7 @@ from pathlib import Path
 from bertd.api.models import SubmitCommand
 from bertd.daemon.admission.command_job import choose_command_devices, require_command
 from bertd.daemon.new_jobs import NewJobs, draft_job
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue

@@ -23,7 +23,7 @@ from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
 from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.new_jobs import NewJobs, draft_job
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import (
     CheckpointError,
     UnknownJobError,

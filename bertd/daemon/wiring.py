@@ -26,9 +26,9 @@ from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_drains import DeviceDrains
-from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
+from bertd.daemon.scheduling.devices.inventory import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import RunnerCommand, Runners
 from bertd.daemon.scheduling.scheduler import Scheduler

@@ -18,9 +18,9 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.daemon.scheduling.devices import Devices
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.inventory import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import Runners
 from bertd.daemon.scheduling.scheduler import Scheduler

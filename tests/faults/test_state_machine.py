@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from bertd.daemon import submissions
-from bertd.daemon.scheduling import device_counts
+from bertd.daemon.scheduling.devices import device_counts
 from bertd.errors import DamagedLedgerError, DeviceError, QueueError, StorageError, TransitionError
 from bertd.jobs.store.lifecycle import ENDED, LIVE, JobAction
 from bertd.records import BudgetRequest, BudgetUnit, CommandKind, EndRecord, JobState, StartRecord, StepRecord

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertd.api.models import SubmitCommand
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import ClientError, DeviceError, SubmissionError
 from bertd.jobs.runner.command_job_runner import require_program
 from bertd.run.amounts.quantities import format_count

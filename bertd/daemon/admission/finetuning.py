@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bertd.daemon.admission.readable import kind_of, read_json_object, unreadable_message
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import CheckpointError, CorpusError, RecipeError
 from bertd.records import (
     GLUE_FILES,

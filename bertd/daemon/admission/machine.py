@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import DeviceError
 from bertd.run.amounts.quantities import format_count
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space

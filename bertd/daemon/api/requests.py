@@ -29,8 +29,8 @@ from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
 from bertd.daemon.garbage.find_garbage import Garbage
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_drains import DeviceDrains
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.sweep_actions import SweepActions

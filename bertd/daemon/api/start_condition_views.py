@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bertd.api.models import DependencyView, JobView
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.dependency_check import is_met
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.dependency_check import is_met
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
 from bertd.jobs.store.start_times_table import StartTimesTable

@@ -25,8 +25,8 @@ from bertd.daemon.grids.grid_scores import read_grid_scores
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.devices import Devices
-from bertd.daemon.scheduling.outlook import Outlook
+from bertd.daemon.scheduling.devices.inventory import Devices
+from bertd.daemon.scheduling.expectations.outlook import Outlook
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Leases

@@ -10,7 +10,7 @@ from typing import Literal
 from bertd.api.models import GridEstimateView, SubmitGrid
 from bertd.daemon.admission.finetuning import require_own_data, require_task_data
 from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import RecipeError
 from bertd.records import GLUE_TASKS, GridSpec, GridTrial
 from bertd.run.grid.finetune_grid import (

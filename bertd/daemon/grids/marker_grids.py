@@ -14,7 +14,7 @@ from pathlib import Path
 from bertd.api.models import SubmitGrid
 from bertd.daemon.admission.finetuning import free_devices
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.submissions import Submissions
 from bertd.errors import BertdError
 from bertd.jobs.store.database import Database

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.daemon.scheduling.device_counts import check_device_count
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_counts import check_device_count
 from bertd.errors import TransitionError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.dependency_table import DependencyTable

@@ -15,17 +15,17 @@ from bertd.api.models import DeviceProcess
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_allocation import Allocation, Inventory, allocate
-from bertd.daemon.scheduling.device_counts import apply_device_count
-from bertd.daemon.scheduling.expected_durations import ExpectedDurations
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
+from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
+from bertd.daemon.scheduling.devices.device_allocation import Allocation, Inventory, allocate
+from bertd.daemon.scheduling.devices.device_counts import apply_device_count
+from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
+from bertd.daemon.scheduling.expectations.outlook import Outlook
 from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.moved_exports import renew_export_path
-from bertd.daemon.scheduling.outlook import Outlook
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
-from bertd.daemon.scheduling.time_check import reason_to_pause
-from bertd.daemon.scheduling.waiting_jobs import WaitingJobs
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog

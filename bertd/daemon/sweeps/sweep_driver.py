@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bertd.api.models import SubmitPretrain
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.dropped_checkpoints import delete_checkpoints
 from bertd.daemon.sweeps.rung_decisions import IN_PLAY, cut_rung, rank_settings, record_loss, rung_text

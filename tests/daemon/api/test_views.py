@@ -19,7 +19,7 @@ from bertd.daemon.api.job_log import read_log_page
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.latencies import Latencies
-from bertd.daemon.scheduling.devices import Devices, default_finetunings_per_gpu
+from bertd.daemon.scheduling.devices.inventory import Devices, default_finetunings_per_gpu
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
 from bertd.jobs.store.leases import Lease, Leases

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.job_completion import JobCompletion
-from bertd.daemon.scheduling.waiting_jobs import WaitingJobs
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor, JobAction
@@ -21,7 +21,7 @@ from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.amounts.local_times import format_local_time
 from bertd.run.paths import JobPaths
-from tests.daemon.scheduling.test_device_allocation import job
+from tests.daemon.scheduling.devices.test_device_allocation import job
 
 NOW = 1000.0
 

@@ -15,7 +15,7 @@ import pytest
 import tomli_w
 import torch
 
-from bertd.daemon.scheduling.device_counts import apply_device_count
+from bertd.daemon.scheduling.devices.device_counts import apply_device_count
 from bertd.errors import CheckpointError
 from bertd.records import AlertRecord, EndRecord, StartRecord, StepRecord
 from bertd.run.paths import RunPaths, newest_first

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.daemon.scheduling.device_drains import DeviceDrains
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
 from bertd.errors import UnknownDeviceError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.drained_devices import DrainedDevices

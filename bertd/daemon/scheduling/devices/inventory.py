@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import psutil
 
 from bertd.api.models import DeviceProcess, DeviceView
-from bertd.daemon.scheduling.device_allocation import CPU, Inventory
-from bertd.daemon.scheduling.visible_gpus import GpuIdentity, select_visible_gpus
+from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
+from bertd.daemon.scheduling.devices.visible_gpus import GpuIdentity, select_visible_gpus
 from bertd.jobs.store.leases import Leases
 from bertd.run.machine.cpu_model import read_cpu_model
 

@@ -5,13 +5,13 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.scheduling.backfill import Backfill, DeviceOutlook, find_device_outlook
-from bertd.daemon.scheduling.device_allocation import CPU, MAX_OVERTAKEN, Allocation, Wait, allocate
-from bertd.daemon.scheduling.forecast import Release, WaitingJob, forecast
+from bertd.daemon.scheduling.devices.device_allocation import CPU, MAX_OVERTAKEN, Allocation, Wait, allocate
+from bertd.daemon.scheduling.expectations.backfill import Backfill, DeviceOutlook, find_device_outlook
+from bertd.daemon.scheduling.expectations.forecast import Release, WaitingJob, forecast
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
-from tests.daemon.scheduling.test_device_allocation import BOX, GPUS, job
+from tests.daemon.scheduling.devices.test_device_allocation import BOX, GPUS, job
 
 NOW = 1000.0
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.scheduling.dependency_check import OtherJob, check_dependencies, is_met
+from bertd.daemon.scheduling.conditions.dependency_check import OtherJob, check_dependencies, is_met
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.records import Dependency, DependencyCondition, JobState
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.time_check import reason_to_wait_for_time
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.time_check import reason_to_wait_for_time
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_broken_dependency, reason_to_wait
 from bertd.jobs.store.queue import Job, Queue

@@ -3,7 +3,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.scheduling.forecast import ExpectedTimes, Release, WaitingJob, forecast, is_wrong, may_overtake
+from bertd.daemon.scheduling.expectations.forecast import (
+    ExpectedTimes,
+    Release,
+    WaitingJob,
+    forecast,
+    is_wrong,
+    may_overtake,
+)
 
 NOW = 1000.0
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import DeviceError, RecipeError, TransitionError
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.queue import Job

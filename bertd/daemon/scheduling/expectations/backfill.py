@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from bertd.daemon.scheduling.device_allocation import CPU, Inventory
-from bertd.daemon.scheduling.forecast import Release, WaitingJob, may_overtake
+from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
+from bertd.daemon.scheduling.expectations.forecast import Release, WaitingJob, may_overtake
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.daemon.scheduling.device_counts import apply_device_count, check_device_count
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_counts import apply_device_count, check_device_count
 from bertd.errors import DaemonBusyError, DeviceError, RecipeError, StorageError, TransitionError
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.queue import Job
@@ -139,7 +139,7 @@ def test_a_disk_that_refuses_leaves_the_recipe_for_the_next_start(
         raise StorageError(f"{path}: cannot write: no space left on device; free space")
 
     with monkeypatch.context() as full:
-        full.setattr("bertd.daemon.scheduling.device_counts.atomic_write", refuse)
+        full.setattr("bertd.daemon.scheduling.devices.device_counts.atomic_write", refuse)
         with pytest.raises(StorageError):
             apply_device_count(paths, 2, step=0, now=0.0)
     assert read_recipe(paths.recipe).devices.count == 1

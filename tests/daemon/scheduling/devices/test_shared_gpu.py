@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.daemon.scheduling.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.jobs.store.leases import Lease
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind, JobState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.daemon.scheduling.visible_gpus import GpuIdentity, select_visible_gpus
+from bertd.daemon.scheduling.devices.visible_gpus import GpuIdentity, select_visible_gpus
 
 EQUAL = [GpuIdentity(f"GPU-{letter}000-1", "NVIDIA A100") for letter in "abcd"]
 MIXED = [GpuIdentity("GPU-a000", "NVIDIA T400"), GpuIdentity("GPU-b000", "NVIDIA H200")]

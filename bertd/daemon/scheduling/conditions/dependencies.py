@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.dependency_check import DependencyVerdict, OtherJob, check_dependencies, is_met
+from bertd.daemon.scheduling.conditions.dependency_check import DependencyVerdict, OtherJob, check_dependencies, is_met
 from bertd.errors import BertdError, SubmissionError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.dependency_table import DependencyTable

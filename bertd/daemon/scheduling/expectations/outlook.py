@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
-from bertd.daemon.scheduling.backfill import Backfill, find_device_outlook
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.daemon.scheduling.expected_durations import ExpectedDurations
-from bertd.daemon.scheduling.forecast import ExpectedTimes, WaitingJob, forecast, is_wrong
-from bertd.daemon.scheduling.time_check import earliest_start
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.time_check import earliest_start
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.expectations.backfill import Backfill, find_device_outlook
+from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
+from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes, WaitingJob, forecast, is_wrong
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.start_times_table import StartTimesTable

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.expected_durations import _MAX_READ, ExpectedDurations
+from bertd.daemon.scheduling.expectations.expected_durations import _MAX_READ, ExpectedDurations
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
 from bertd.records import CommandJobSpec, GridSpec, JobKind, JobState, Preset
 from bertd.run.grid.finetune_grid import make_trials
 from bertd.run.paths import JobPaths
-from tests.daemon.scheduling.test_device_allocation import job
+from tests.daemon.scheduling.devices.test_device_allocation import job
 from tests.jobs.runner_box import recipe_text
 
 

@@ -8,18 +8,18 @@ from typing import cast
 import pytest
 
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.dependencies import Dependencies
-from bertd.daemon.scheduling.device_allocation import Inventory
-from bertd.daemon.scheduling.expected_durations import ExpectedDurations
-from bertd.daemon.scheduling.forecast import ExpectedTimes
-from bertd.daemon.scheduling.outlook import Outlook, StartAccuracy
+from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
+from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes
+from bertd.daemon.scheduling.expectations.outlook import Outlook, StartAccuracy
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.start_times_table import StartTimesTable
 from bertd.records import DailyHours, Dependency, DependencyCondition, JobKind, JobState, StartTimes
-from tests.daemon.scheduling.test_device_allocation import job
+from tests.daemon.scheduling.devices.test_device_allocation import job
 
 NOW = 1000.0
 BOX = Inventory(cpu_slots=4, gpus=(), no_gpu_reason="")

@@ -6,7 +6,7 @@ from fractions import Fraction
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.scheduling.device_allocation import CPU, Allocation, Inventory, Wait, allocate
+from bertd.daemon.scheduling.devices.device_allocation import CPU, Allocation, Inventory, Wait, allocate
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind, JobState

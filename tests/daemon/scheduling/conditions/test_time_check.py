@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from bertd.daemon.scheduling.time_check import earliest_start, reason_to_pause, reason_to_wait_for_time
+from bertd.daemon.scheduling.conditions.time_check import earliest_start, reason_to_pause, reason_to_wait_for_time
 from bertd.records import DailyHours, StartTimes
 
 BERLIN = ZoneInfo("Europe/Berlin")

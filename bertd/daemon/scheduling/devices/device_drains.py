@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertd.daemon.scheduling.device_allocation import CPU, Inventory
+from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
 from bertd.errors import UnknownDeviceError
 from bertd.jobs.store.drained_devices import DrainedDevices
 
