@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from bertd.api.models import ConfigurationKeyView
 from bertd.daemon.configuration.schema import Configuration
 from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration, Value, read_configuration
@@ -33,11 +35,13 @@ class LiveConfiguration:
     def values(self) -> Configuration:
         """What applies now; never keep it, since a reload replaces it."""
         started, read = self._started.values, self._read.values
-        return Configuration(
-            daemon=read.daemon.model_copy(update={"state_dir": started.daemon.state_dir}),
-            devices=started.devices,
-            limits=read.limits,
-        )
+        changes: dict[str, BaseModel] = {}
+        for name in sorted(_AT_START):
+            section, _, key = name.partition(".")
+            kept = {key: getattr(getattr(started, section), key)}
+            changes[section] = changes.get(section, getattr(read, section)).model_copy(update=kept)
+        # All else is as it was read, also of a section that has no key of a start.
+        return read.model_copy(update=changes)
 
     def views(self) -> list[ConfigurationKeyView]:
         """Each key, with the value that applies and the one that was read last."""
