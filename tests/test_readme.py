@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from bertd.cli import app, exit_codes
-from bertd.cli.commands import glue_submission, programs, service
+from bertd.cli.commands import programs
+from bertd.cli.commands.daemon import service
+from bertd.cli.commands.scoring import glue_submission
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

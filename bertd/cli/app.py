@@ -14,25 +14,10 @@ from typer.core import TyperCommand
 import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
-from bertd.cli.commands import (
-    audit,
-    backup,
-    budget,
-    config,
-    device_commands,
-    doctor,
-    export,
-    finetune,
-    garbage,
-    glue_submission,
-    job_commands,
-    logs,
-    programs,
-    query_commands,
-    service,
-    submit,
-    sweep,
-)
+from bertd.cli.commands import budget, job_commands, logs, programs, query_commands
+from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, service
+from bertd.cli.commands.scoring import export, glue_submission
+from bertd.cli.commands.submitting import finetune, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 from bertd.program import run_main
 

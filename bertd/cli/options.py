@@ -36,7 +36,7 @@ JobsArgument = Annotated[
 ]
 
 HIGHEST_PRIORITY = 1_000_000
-"""Equal to that of bertd.api.models, which is not imported here; tests/cli/commands/test_submit.py checks it."""
+"""Equal to that of bertd.api.models, which is not imported here; submitting/test_submit.py checks it."""
 PriorityOption = Annotated[
     int,
     typer.Option("--priority", min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first.", metavar="N"),

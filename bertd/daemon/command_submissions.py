@@ -12,7 +12,7 @@ from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.retry_table import RetryTable
+from bertd.jobs.store.tables.retry_table import RetryTable
 from bertd.records import CommandJobSpec, JobKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.paths import JobPaths, StatePaths

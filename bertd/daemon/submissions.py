@@ -30,8 +30,8 @@ from bertd.errors import (
 )
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
-from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.records import FinetuneSpec, JobKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.budget import require_whole_start

@@ -40,11 +40,11 @@ from bertd.daemon.sweeps.sweep_settings import SweepSettings
 from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.drained_devices import DrainedDevices
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
-from bertd.jobs.store.sweep_table import SweepTable
+from bertd.jobs.store.tables.drained_devices import DrainedDevices
+from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
+from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.run.paths import StatePaths
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from bertd.cli.commands.doctor import doctor
+from bertd.cli.commands.daemon.doctor import doctor
 from bertd.cli.output.findings_text import findings_text
 from bertd.cli.output.tables import OutputStyle
 from bertd.doctor import daemon_checks, examine, torch_checks

@@ -33,9 +33,9 @@ from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
-from bertd.jobs.store.sweep_table import SweepTable
+from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
+from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.records import Command, CommandKind, ExitClass, JobKind, JobState, Outcome, RestartRecord
 from bertd.run.atomic_files import atomic_write
 from bertd.run.ledger import Ledger

@@ -197,7 +197,7 @@ def _compare(client: Client, runs: list[str], *, markdown: bool, json: bool, is_
         raise typer.BadParameter(f"compares two runs or exports, and {len(runs)} are given", param_hint="--compare")
     if is_other_form:
         raise typer.BadParameter("goes with --markdown or --json alone", param_hint="--compare")
-    from bertd.cli.commands.compare_scores import compare_scores
+    from bertd.cli.commands.scoring.compare_scores import compare_scores
     from bertd.cli.output.comparison_tables import comparison_markdown, comparison_text
     from bertd.cli.output.tables import detect_output_style
     from bertd.errors import CheckpointError

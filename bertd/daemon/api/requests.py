@@ -40,8 +40,8 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.start_times_table import StartTimesTable
-from bertd.jobs.store.sweep_table import SweepTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.records import BudgetRequest
 
 logger = logging.getLogger(__name__)

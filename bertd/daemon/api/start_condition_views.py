@@ -7,7 +7,7 @@ from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.conditions.dependency_check import is_met
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 
 
 class StartConditionViews:

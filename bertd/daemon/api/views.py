@@ -31,9 +31,9 @@ from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.lifecycle import ENDED
-from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
+from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index

@@ -19,8 +19,8 @@ from bertd.daemon.submissions import Submissions
 from bertd.errors import BertdError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.marker_grid_table import MarkerGrid, MarkerGridTable
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.tables.marker_grid_table import MarkerGrid, MarkerGridTable
 from bertd.records import JobState, Preset
 from bertd.run.checkpoint_index import read_checkpoint_index
 from bertd.run.paths import RunPaths, newest_first, step_of

@@ -9,10 +9,10 @@ from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.scheduling.devices.device_counts import check_device_count
 from bertd.errors import TransitionError
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.dependency_table import DependencyTable
 from bertd.jobs.store.lifecycle import Actor, JobAction, JobChange, change_by_action
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.retry_table import RetryTable
+from bertd.jobs.store.tables.dependency_table import DependencyTable
+from bertd.jobs.store.tables.retry_table import RetryTable
 from bertd.records import JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, newest_first

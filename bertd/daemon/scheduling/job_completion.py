@@ -12,8 +12,8 @@ from bertd.jobs.runner.run_job import read_outcome
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, change_by_retry, changes_by_outcome
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.retry_table import RetryTable
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.retry_table import RetryTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.amounts.local_times import format_local_time
 from bertd.run.machine.processes import read_identity

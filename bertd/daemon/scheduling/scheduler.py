@@ -38,7 +38,7 @@ from bertd.jobs.store.lifecycle import (
     change_at_start,
 )
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, StatePaths

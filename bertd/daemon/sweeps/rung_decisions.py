@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bertd.jobs.store.sweep_table import SettingRow
+from bertd.jobs.store.tables.sweep_table import SettingRow
 from bertd.records import SettingState, SweepSpec
 from bertd.run.amounts.durations import format_exact_duration
 from bertd.run.amounts.quantities import format_share

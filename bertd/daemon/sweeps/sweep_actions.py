@@ -13,7 +13,7 @@ from bertd.errors import RecipeError, StorageError, TransitionError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import ENDED, Actor, JobAction, change_by_dropping
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.sweep_table import Sweep, SweepTable
+from bertd.jobs.store.tables.sweep_table import Sweep, SweepTable
 from bertd.records import JobState, SettingState, SweepState
 from bertd.run.atomic_files import atomic_write, fsync_folder
 from bertd.run.paths import StatePaths

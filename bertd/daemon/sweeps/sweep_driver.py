@@ -32,7 +32,7 @@ from bertd.jobs.store.lifecycle import (
     change_by_winning,
 )
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.sweep_table import SettingRow, Sweep, SweepTable
+from bertd.jobs.store.tables.sweep_table import SettingRow, Sweep, SweepTable
 from bertd.records import JobState, SettingState, SweepState
 from bertd.run.atomic_files import atomic_write
 from bertd.run.mailbox import post

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from bertd.jobs.store.sweep_table import Sweep
+from bertd.jobs.store.tables.sweep_table import Sweep
 from bertd.run.recipe.sweep_grid import Setting, expand_settings
 
 _MAX_SWEEPS = 8

@@ -9,7 +9,7 @@ from bertd.api.sweep_models import SettingView, SweepView
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.sweeps.rung_decisions import rank_settings
 from bertd.jobs.store.queue import Queue
-from bertd.jobs.store.sweep_table import SettingRow, Sweep, SweepTable
+from bertd.jobs.store.tables.sweep_table import SettingRow, Sweep, SweepTable
 from bertd.run.paths import StatePaths
 from bertd.run.recipe.sweep_grid import setting_values
 from bertd.run.recipe.sweep_rungs import most_charged_s

@@ -13,9 +13,9 @@ from bertd.daemon.grids import marker_grids
 from bertd.daemon.grids.marker_grids import LOOK_AGAIN_S
 from bertd.errors import CorpusError, RecipeError, StorageError
 from bertd.jobs.store.lifecycle import JobAction
-from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Job
 from bertd.jobs.store.row_filters import JobFilter
+from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.records import GLUE_FILES, GridSpec, JobKind, JobState, KeptCheckpoint, KeptCheckpoints, MarkerGridState
 from bertd.run.checkpoint_index import read_checkpoint_index, write_checkpoint_index
 from bertd.run.paths import JobPaths, RunPaths, newest_first, step_folder_name, step_of

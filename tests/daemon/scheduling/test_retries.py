@@ -16,8 +16,8 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor, JobAction
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.retry_table import MAX_DELAY_S, Retries, RetryTable
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.retry_table import MAX_DELAY_S, Retries, RetryTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import JobKind, JobState, Outcome
 from bertd.run.amounts.local_times import format_local_time
 from bertd.run.paths import JobPaths

@@ -11,15 +11,15 @@ import pytest
 
 from bertd.errors import DaemonError, StorageError
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.dependency_table import DependencyTable
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
-from bertd.jobs.store.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.queue import Queue
-from bertd.jobs.store.retry_table import Retries, RetryTable
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
-from bertd.jobs.store.start_times_table import StartTimesTable
-from bertd.jobs.store.sweep_table import Sweep, SweepTable
+from bertd.jobs.store.tables.dependency_table import DependencyTable
+from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
+from bertd.jobs.store.tables.retry_table import Retries, RetryTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.sweep_table import Sweep, SweepTable
 from bertd.records import DailyHours, Dependency, DependencyCondition, JobState, StartTimes, SweepSpec, SweepState
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S

@@ -11,10 +11,10 @@ from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.conditions.dependency_check import DependencyVerdict, OtherJob, check_dependencies, is_met
 from bertd.errors import BertdError, SubmissionError
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.dependency_table import DependencyTable
 from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.tables.dependency_table import DependencyTable
 from bertd.records import Dependency, DependencyCondition, JobKind, JobState
 
 _MARKER = re.compile(r"^(@|.*[^@])@(0?\.\d{1,18}|1\.0{0,18})$")

@@ -7,7 +7,7 @@ from bertd.daemon.scheduling.conditions.time_check import reason_to_wait_for_tim
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_broken_dependency, reason_to_wait
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import JobKind
 
 

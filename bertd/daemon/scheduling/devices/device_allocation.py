@@ -74,7 +74,7 @@ def allocate(
         occupied: GPUs that processes use which are not of this daemon: allocated last.
         drained: devices that start no job; a job that cannot start without them waits.
         may_overtake: whether a job that fits may start before those ahead of it that must wait; see
-            bertd.daemon.scheduling.backfill.
+            bertd.daemon.scheduling.expectations.backfill.
     """
     rows = list(leases.rows)
     ahead: dict[str, list[Job]] = {"cpu": [], "gpu": []}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
 from bertd.errors import UnknownDeviceError
-from bertd.jobs.store.drained_devices import DrainedDevices
+from bertd.jobs.store.tables.drained_devices import DrainedDevices
 
 _MIN_PREFIX = len("GPU-") + 1
 """Every GPU's UUID begins like that."""

@@ -17,7 +17,7 @@ from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDura
 from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes, WaitingJob, forecast, is_wrong
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import DependencyCondition, JobState, StartTimes
 
 _REFRESH_S = 5.0

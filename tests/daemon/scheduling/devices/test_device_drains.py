@@ -11,8 +11,8 @@ from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
 from bertd.errors import UnknownDeviceError
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.drained_devices import DrainedDevices
 from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.tables.drained_devices import DrainedDevices
 
 BOX = Inventory(cpu_slots=4, gpus=("GPU-aa11", "GPU-aa22", "GPU-bb33"), no_gpu_reason="")
 

@@ -17,7 +17,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor
 from bertd.jobs.store.queue import Job, Queue
-from bertd.jobs.store.start_times_table import StartTimesTable
+from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import DailyHours, Dependency, DependencyCondition, JobKind, JobState, StartTimes
 from tests.daemon.scheduling.devices.test_device_allocation import job
 

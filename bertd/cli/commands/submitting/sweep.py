@@ -34,7 +34,7 @@ def sweep(
 
     Every combination is checked here first, so a mistake in one of them costs nothing.
     """
-    from bertd.cli.commands.sweep_estimate import estimate_sweep, estimate_text
+    from bertd.cli.commands.submitting.sweep_estimate import estimate_sweep, estimate_text
 
     order, settings = _read_order(file, priority=priority)
     client = connect(socket)

@@ -1,4 +1,4 @@
-"""bertd.cli.commands.submit: a mistake costs nothing, and the daemon gets absolute paths."""
+"""bertd.cli.commands.submitting.submit: a mistake costs nothing, and the daemon gets absolute paths."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from bertd.cli.options import SocketOption, connect
 
 if TYPE_CHECKING:
     from bertd.api.models import ScoreView
-    from bertd.cli.commands.scored_export import JobFolders
+    from bertd.cli.commands.scoring.scored_export import JobFolders
     from bertd.cli.output.score_summary import TaskSummary
     from bertd.records import SubmissionRequest
     from bertd.run.paths import JobPaths
@@ -62,7 +62,7 @@ def submit(
     """
     if out.suffix != ".zip":
         raise typer.BadParameter(f"{out}: end the name in .zip", param_hint="--out")
-    from bertd.cli.commands.scored_export import JobFolders, find_scores
+    from bertd.cli.commands.scoring.scored_export import JobFolders, find_scores
     from bertd.cli.output.score_summary import summarize_scores
 
     client = connect(socket)

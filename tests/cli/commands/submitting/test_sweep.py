@@ -1,4 +1,4 @@
-"""bertd.cli.commands.sweep: what it asks the daemon, and what it prints."""
+"""bertd.cli.commands.submitting.sweep: what it asks the daemon, and what it prints."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.api.sweep_models import SubmitSweep, SweepView
-from bertd.cli.commands.sweep_estimate import SweepEstimate
+from bertd.cli.commands.submitting.sweep_estimate import SweepEstimate
 from tests.cli import samples
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon
@@ -21,7 +21,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine").mkdir()
     write_manifest(tmp_path / "mine")
-    text = (Path(__file__).parents[1] / "rates.toml").read_text()
+    text = (Path(__file__).parents[2] / "rates.toml").read_text()
     path = tmp_path / "rates.toml"
     path.write_text(text.replace('"data.shards" = "/"', '"data.shards" = "mine"\n"devices.count" = 1'))
     return path

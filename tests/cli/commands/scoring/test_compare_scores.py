@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.api.models import ScoreView
-from bertd.cli.commands import compare_scores
+from bertd.cli.commands.scoring import compare_scores
 from bertd.records import (
     ComparisonRequest,
     MeanDifference,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.api.models import ScoreView, SubmitFinetune, SubmitGrid
-from bertd.cli.commands import glue_submission
+from bertd.cli.commands.scoring import glue_submission
 from bertd.records import FinetuneSpec, GridSpec, Keep, Preset, SubmissionRequest
 from bertd.run.grid.finetune_grid import make_trials
 from bertd.run.paths import JobPaths

@@ -86,7 +86,7 @@ def finetune(
 ) -> None:
     """Queue a finetuning of a run's export or of a stock encoder; its score appears in `bertd scores`."""
     from bertd.api.models import SubmitFinetune
-    from bertd.cli.commands.finetune_grid import (
+    from bertd.cli.commands.submitting.finetune_grid import (
         asks_for_own_grid,
         make_grid,
         make_own_grid,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.commands.submit_command import (
+from bertd.cli.commands.submitting.submit_command import (
     CommandOption,
     CpusOption,
     DevicesOption,
@@ -128,7 +128,7 @@ def submit(
     resolved = parse_recipe(text, name=path.name, overrides=overrides)
     _check_start_from(resolved)
     if dry_run:
-        from bertd.cli.commands.dry_run import estimate_run, estimate_text, read_known_runs
+        from bertd.cli.commands.submitting.dry_run import estimate_run, estimate_text, read_known_runs
 
         estimate = estimate_run(resolved, known_runs=read_known_runs(connect(socket)))
         if json:

@@ -1,4 +1,4 @@
-"""bertd.cli.commands.export: finds the run's folder, and execs the program that exports with it."""
+"""bertd.cli.commands.scoring.export: finds the run's folder, and execs the program that exports with it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Subcommands about the daemon, its devices and its state folder."""

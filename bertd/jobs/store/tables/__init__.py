@@ -1,0 +1,1 @@
+"""Tables beside the jobs: each module reads and writes one."""
