@@ -28,8 +28,23 @@ def find_log_bytes(paths: JobPaths, *, since_t: float | None, until_t: float | N
     return begin, None if until_t is None else find_end(rows, until_t)
 
 
+def require_log(paths: JobPaths) -> None:
+    """Refuse to show nothing as the log of a job that has one.
+
+    Raises:
+        RunFolderError: the log was removed after the job had begun to write it.
+    """
+    if paths.runner.exists() and not paths.log.exists():
+        raise RunFolderError(
+            f"{paths.log}: was removed; a job that runs writes no other until it is paused and resumed, and goes on"
+        )
+
+
 def read_log_page(path: Path, *, offset: int, limit: int, end: int | None = None) -> LogView:
     """At most `limit` bytes from `offset` to `end`; a negative offset counts from the end.
+
+    Returns:
+        an empty page if there is no log yet.
 
     Raises:
         RunFolderError: the log cannot be read.

@@ -21,7 +21,7 @@ from bertd.daemon.api.answers import (
     page_response,
 )
 from bertd.daemon.api.api_services import services_of
-from bertd.daemon.api.job_log import MAX_PAGE_BYTES, find_log_bytes, read_log_page
+from bertd.daemon.api.job_log import MAX_PAGE_BYTES, find_log_bytes, read_log_page, require_log
 from bertd.daemon.api.read_request import (
     IdempotencyKey,
     JobFilterQuery,
@@ -96,6 +96,7 @@ async def get_log(
     """A piece of a job's log: from a byte on, or what was written in a time."""
     job = services_of(request).request_handler.job(id)
     paths, end = JobPaths(Path(job.folder)), None
+    require_log(paths)
     if since is not None or until is not None:
         begin, end = find_log_bytes(paths, since_t=since, until_t=until)
         offset = begin if offset is None else offset
