@@ -73,9 +73,9 @@ class JobCompletion:
             self._queue.apply(job.id, change, actor=actor, now=now)
 
     def _retry(self, job: Job, cause: str, *, now: float) -> bool:
-        """Queue a job again that failed, if it has retries left; whether it has."""
+        """Queue a job again that failed, if it has retries left and nobody stopped it; whether it is queued."""
         retries = self._retries.of_job(job.id)
-        if not retries.has_more:
+        if job.stop_asked or not retries.has_more:
             return False
         self._retries.count(job.id)
         self._start_times.set_begin(job.id, now + retries.delay_s)
@@ -99,7 +99,7 @@ class JobCompletion:
             reason = f"its runner could not work: {KNOWN_EXITS[exit_code][1]}; last lines in {log}"
             self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)
             return
-        if not job.stop_asked and self._retry(job, "its runner died", now=now):
+        if self._retry(job, "its runner died", now=now):
             return
         step = summary.progress.step
         vanished = 1 if step > job.vanished_step else job.vanished + 1

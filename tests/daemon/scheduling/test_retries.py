@@ -45,10 +45,17 @@ class Box:
     def job(self) -> Job:
         return self.queue.get(self.id)
 
-    def run(self, outcome: JobState | None) -> Job:
-        """Start it, and end its runner with that outcome, or without one."""
+    @property
+    def actions(self) -> JobActions:
+        inventory = Inventory(cpu_slots=4, gpus=(), no_gpu_reason="")
+        return JobActions(self.database, self.queue, inventory=inventory)
+
+    def run(self, outcome: JobState | None, *, is_stopped: bool = False) -> Job:
+        """Start it, and end its runner with that outcome, or without one; after a person's stop, if it is stopped."""
         self.queue.move(self.id, JobState.STARTING, reason="", actor=Actor.SCHEDULER, now=NOW)
         self.queue.move(self.id, JobState.RUNNING, reason="", actor=Actor.RUNNER, now=NOW)
+        if is_stopped:
+            self.actions.apply(JobAction.STOP, self.job, asked_by="ada", now=NOW)
         self.paths.outcome.unlink(missing_ok=True)
         if outcome is not None:
             self.paths.outcome.write_text(Outcome(state=outcome, reason="exit status 3", exit_code=3).model_dump_json())
@@ -93,13 +100,20 @@ def test_what_is_done_or_was_stopped_is_not_begun_again(box: Box, state: JobStat
     assert RetryTable(box.database).of_job(box.id) == Retries(2, 0)
 
 
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(JobState.FAILED, JobState.FAILED), (None, JobState.CANCELLED), (JobState.DONE,) * 2]
+)
+def test_what_failed_before_it_read_that_it_is_stopped_is_not_begun_again(
+    box: Box, outcome: JobState | None, state: JobState
+) -> None:
+    assert box.run(outcome, is_stopped=True).state is state
+
+
 def test_a_person_who_begins_it_again_gives_it_all_its_retries_again(box: Box) -> None:
     for _ in range(3):
         failed = box.run(JobState.FAILED)
     assert failed.state is JobState.FAILED
-    inventory = Inventory(cpu_slots=4, gpus=(), no_gpu_reason="")
-    actions = JobActions(box.database, box.queue, inventory=inventory)
-    assert actions.apply(JobAction.RESUME, failed, asked_by="ada", now=NOW).state is JobState.QUEUED
+    assert box.actions.apply(JobAction.RESUME, failed, asked_by="ada", now=NOW).state is JobState.QUEUED
     assert box.run(JobState.FAILED).state is JobState.QUEUED
 
 
