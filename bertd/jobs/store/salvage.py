@@ -1,7 +1,8 @@
 """Read what can be read of a queue that is damaged, or of a newer bertd, into a new one; the old file is not written.
 
 A copy of the file and its write-ahead log is opened, so that SQLite repairs nothing in the original. Each table is read
-from its first row on and from its last row back, until the damage: what lies between is lost.
+from its first row on and from its last row back, until the damage: what lies between is lost. So are jobs of a kind or
+in a state that this version does not know.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from bertd.errors import DaemonError
 from bertd.jobs.store.database import Database
+from bertd.records import JobKind, JobState
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +58,9 @@ def _copy_rows(table: str, source: sqlite3.Connection, database: Database) -> No
     known = {str(column["name"]) for column in columns}
     for direction in ("ASC", "DESC"):
         for row in _rows_until_damage(table, source, direction=direction):
+            if table == "jobs" and not _is_known_job(row):
+                logger.warning("job %s is left out: %s, %s", row["id"], row["kind"], row["state"])
+                continue
             names = sorted(known.intersection(row.keys()))
             places = ", ".join("?" * len(names))
             # Our own names. A row that breaks a constraint, such as one whose job is lost, is left out.
@@ -64,6 +69,11 @@ def _copy_rows(table: str, source: sqlite3.Connection, database: Database) -> No
                 database.execute(insert, tuple(row[name] for name in names))
             except sqlite3.IntegrityError as error:
                 logger.warning("%s: a row is left out: %s", table, error)
+
+
+def _is_known_job(row: sqlite3.Row) -> bool:
+    """Whether this version knows the job's kind and state; one such row would keep all lists from being shown."""
+    return row["kind"] in set(JobKind) and row["state"] in set(JobState)
 
 
 def _rows_until_damage(table: str, source: sqlite3.Connection, *, direction: str) -> Iterator[sqlite3.Row]:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.salvage import salvage
 from bertd.jobs.store.schema import SCHEMA_VERSION
 
@@ -59,6 +61,21 @@ def test_a_newer_queue_is_read_by_the_columns_that_are_known(path: Path, tmp_pat
     (folder := tmp_path / "salvaged").mkdir()
     database = salvage(path, folder=folder)
     assert database is not None and ids(database) == {1, 2, 3}
+    database.close()
+
+
+@pytest.mark.parametrize("column", ["kind", "state"])
+def test_a_job_of_a_kind_or_state_that_only_the_newer_bertd_knows_hides_no_other(
+    column: str, path: Path, tmp_path: Path
+) -> None:
+    fill(path, num_jobs=3)
+    with sqlite3.connect(path) as connection:
+        connection.execute(f"UPDATE jobs SET {column} = 'distil' WHERE id = 1")  # noqa: S608  # A parameter of this test.
+    connection.close()
+    (folder := tmp_path / "salvaged").mkdir()
+    database = salvage(path, folder=folder)
+    assert database is not None
+    assert {job.id for job in Queue(database, EventLog(database)).most_relevant(limit=10)} == {2, 3}
     database.close()
 
 
