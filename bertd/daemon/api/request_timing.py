@@ -22,15 +22,27 @@ class RequestTiming:
             await self._app(scope, receive, send)
             return
         begun_s = time.monotonic()
+        has_answer = False
+
+        def observe(status: int) -> None:
+            self._latencies.observe_request(
+                method=scope["method"],
+                operation=getattr(scope.get("route"), "name", UNKNOWN_OPERATION),
+                status=status,
+                seconds=time.monotonic() - begun_s,
+            )
 
         async def observed_send(message: Message) -> None:
+            nonlocal has_answer
             if message["type"] == "http.response.start":
-                self._latencies.observe_request(
-                    method=scope["method"],
-                    operation=getattr(scope.get("route"), "name", UNKNOWN_OPERATION),
-                    status=message["status"],
-                    seconds=time.monotonic() - begun_s,
-                )
+                has_answer = True
+                observe(message["status"])
             await send(message)
 
-        await self._app(scope, receive, observed_send)
+        try:
+            await self._app(scope, receive, observed_send)
+        except Exception:
+            # Starlette answers what no handler expects outside of all middleware.
+            if not has_answer:
+                observe(500)
+            raise

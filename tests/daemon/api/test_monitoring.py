@@ -127,6 +127,18 @@ def test_no_path_and_no_method_makes_a_series_of_its_own(api: InProcessApi) -> N
     assert len(counts) <= 6
 
 
+def test_a_request_that_fails_unexpectedly_is_counted_as_such(
+    api: InProcessApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.services.views, "devices", lambda: 1 // 0)
+    with pytest.raises(ZeroDivisionError):
+        api.ask("GET", "/v1/devices")
+    monkeypatch.undo()
+    text = api.ask("GET", "/metrics").content.decode()
+    count = 'bertd_api_request_duration_seconds_count{method="GET",operation="get_devices",status="5xx"} 1.0'
+    assert count in text
+
+
 def test_a_round_of_the_scheduler_that_fails_is_counted_and_raises() -> None:
     latencies = Latencies()
 
