@@ -36,6 +36,7 @@ from bertd.daemon.process.systemd import SystemdNotifier, take_passed_socket, wa
 from bertd.daemon.scheduling.orphans import report_orphans
 from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
+from bertd.errors import StorageError
 from bertd.jobs.store.lifecycle import ENDED, LIVE
 from bertd.records import JobKind
 from bertd.run.amounts.durations import format_duration
@@ -171,8 +172,14 @@ class _Daemon:
 
     def _reload(self) -> None:
         self._notifier.send(RELOADING="1", MONOTONIC_USEC=str(time.monotonic_ns() // 1000))
-        self._services.configuration.reload()
-        self._notifier.send(READY="1")
+        try:
+            self._services.configuration.reload()
+        except StorageError as error:
+            # The event of it could not be written; what was read applies.
+            logger.error("%s", error)
+        finally:
+            # Without it systemd would wait for the end of the reload.
+            self._notifier.send(READY="1")
 
     async def _report_periodically(self, server: _UvicornServer) -> None:
         """Once a second: the status line, the watchdog, a tick for the streams, and whether the socket exists."""
