@@ -141,8 +141,17 @@ class AuditedChanges:
             raise DaemonStoppingError("the daemon is shutting down and accepts no changes; try again when it is back")
 
     def queue_copy(self, peer: Peer) -> bytes:
-        """The content of a copy of the queue's file, which has what only operators may see."""
+        """The content of a copy of the queue's file, which has what only operators may see.
+
+        Raises:
+            ReadOnlyError: it would have only what could be read of a damaged queue, and look like a whole one.
+        """
         self.check_allowed(peer)
+        if self._read_only is not None:
+            raise ReadOnlyError(
+                "no backup can be made of a queue of which only a part can be read; copy the state folder itself: "
+                f"{self._read_only}"
+            )
         return self._database.copy()
 
     def audit(self, peer: Peer, *, before: int, limit: int, uid: int | None, since_t: float | None) -> list[AuditView]:

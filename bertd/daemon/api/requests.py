@@ -208,9 +208,11 @@ class RequestHandler:
                 change.finish(GarbageDeletedView(deleted=[garbage_view(each.garbage) for each in taken]))
         return change.answer, taken
 
-    def accept_shutdown(self, mutation: Mutation) -> Answer:
-        """Answer with the daemon's version and pid; the caller shuts it down."""
+    def accept_shutdown(self, mutation: Mutation, *, shut_down: Callable[[], None]) -> Answer:
+        """Answer with the version and pid of the daemon that `shut_down` ends: once, and not the next daemon again."""
         with self.changes.change(mutation, while_read_only=True) as change:
             if change.is_new:
                 change.finish(self._views.version)
+        if change.is_new:
+            shut_down()
         return change.answer

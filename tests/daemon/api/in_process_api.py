@@ -53,12 +53,17 @@ class InProcessApi:
             started=read_configuration(sources),
         )
         self.queue, self.events = self.services.queue, self.services.events
-        self.app = create_app(self.services.api_services(shut_down=lambda: None))
+        self.num_shutdowns = 0
+        """How often the daemon was to end."""
+        self.app = create_app(self.services.api_services(shut_down=self._shut_down))
         self.uid = os.getuid()
         """Of the peer."""
         self.shards = folder / "shards"
         self.shards.mkdir()
         write_manifest(self.shards)
+
+    def _shut_down(self) -> None:
+        self.num_shutdowns += 1
 
     def ask(self, method: str, target: str, body: object = None, *, headers: dict[str, str] | None = None) -> ApiAnswer:
         """One request and its whole answer."""

@@ -1,7 +1,12 @@
-"""GET /v1/audit: each request to change something, done or not; another user's only for operators."""
+"""Audited changes: each is listed, done or not, another user's only for operators; a repeated one is done once."""
 
 from __future__ import annotations
 
+import pytest
+
+from bertd.daemon.api.audited_changes import AuditedChanges
+from bertd.errors import ReadOnlyError
+from bertd.jobs.store.audit import Audit, Peer
 from tests.daemon.api.in_process_api import InProcessApi
 
 
@@ -21,3 +26,19 @@ def test_who_asked_for_what_and_whether_it_was_done(api: InProcessApi) -> None:
     following = api.ask("GET", first.headers["link"].partition(">")[0].lstrip("<"))
     assert [row["id"] for row in first.json + following.json] == [row["id"] for row in rows]
     assert api.ask("GET", "/v1/audit?since=99999999999").json == []
+
+
+def test_a_shutdown_that_is_repeated_does_not_end_the_next_daemon_too(api: InProcessApi) -> None:
+    headers = {"Idempotency-Key": "k"}
+    first = api.ask("POST", "/v1/shutdown", headers=headers)
+    second = api.ask("POST", "/v1/shutdown", headers=headers)
+    assert (first.status, first.json, api.num_shutdowns) == (202, second.json, 1)
+    api.ask("POST", "/v1/shutdown", headers={"Idempotency-Key": "other"})
+    assert api.num_shutdowns == 2
+
+
+def test_a_copy_of_what_could_be_salvaged_is_no_backup(api: InProcessApi) -> None:
+    assert api.ask("GET", "/v1/queue-copy").content.startswith(b"SQLite format 3")
+    changes = AuditedChanges(api.database, Audit(api.database), read_only="the queue is damaged", wake=lambda: None)
+    with pytest.raises(ReadOnlyError, match="copy the state folder itself"):
+        changes.queue_copy(Peer(uid=api.uid, gid=api.uid, pid=1))

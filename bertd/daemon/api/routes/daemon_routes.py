@@ -26,7 +26,7 @@ router = APIRouter()
 
 SQLITE_MEDIA_TYPE = "application/vnd.sqlite3"
 _SQLITE_FILE: dict[str, Any] = {"content": {SQLITE_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-QUEUE_COPY: dict[int | str, dict[str, Any]] = {200: _SQLITE_FILE, **error_statuses(400, 403, 422, 507)}
+QUEUE_COPY: dict[int | str, dict[str, Any]] = {200: _SQLITE_FILE, **error_statuses(400, 403, 422, 503, 507)}
 
 
 @router.get("/version", response_model=VersionView, responses=READ)
@@ -70,6 +70,5 @@ async def get_queue_copy(request: Request) -> Response:
 async def post_shutdown(request: Request, key: IdempotencyKey = None) -> Response:
     """Stop the daemon as SIGTERM would."""
     services = services_of(request)
-    response = answer_response(services.request_handler.accept_shutdown(await read_mutation(request, key)))
-    services.shut_down()
-    return response
+    mutation = await read_mutation(request, key)
+    return answer_response(services.request_handler.accept_shutdown(mutation, shut_down=services.shut_down))
