@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -64,6 +67,26 @@ def find_checkpoint_at_marker(paths: RunPaths, marker: float, *, name: str) -> K
     )
 
 
+@contextmanager
+def protect(folder: Path) -> Iterator[None]:
+    """Keep a checkpoint from being deleted, by a lock that the kernel releases when the reader dies.
+
+    Raises:
+        CheckpointError: the checkpoint was deleted.
+    """
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise CheckpointError(f"{folder}: was deleted; use a newer one") from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if not folder.is_dir():
+            raise CheckpointError(f"{folder}: was deleted while it was opened; use a newer one")
+        yield
+    finally:
+        os.close(fd)
+
+
 def delete_checkpoint(folder: Path) -> bool:
     """Delete a checkpoint, renamed first so that no reader finds a partial one; False if it is being read.
 
@@ -85,7 +108,7 @@ def trash_checkpoint(folder: Path) -> Path | None:
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        trash = folder.with_name(TRASH_PREFIX + folder.name)
+        trash = _free_name(TRASH_PREFIX + folder.name, folder=folder.parent)
         folder.rename(trash)
     except BlockingIOError:
         return None
@@ -93,3 +116,12 @@ def trash_checkpoint(folder: Path) -> Path | None:
         os.close(fd)
     fsync_folder(folder.parent)
     return trash
+
+
+def _free_name(name: str, *, folder: Path) -> Path:
+    """The name, or one with a number after it where a deletion that was cut off has left it."""
+    numbers = itertools.count(2)
+    path = folder / name
+    while path.exists():
+        path = folder / f"{name}-{next(numbers)}"
+    return path

@@ -30,7 +30,7 @@ from bertd.daemon.scheduling.expectations.outlook import Outlook
 from bertd.errors import BertdError, RunFolderError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Leases
-from bertd.jobs.store.lifecycle import ENDED
+from bertd.jobs.store.lifecycle import ENDED, FINAL
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
@@ -49,8 +49,6 @@ NEWEST = 2**63 - 1
 _NUM_STATUS_EVENTS = 20
 _RUNS = JobFilter(kinds=(JobKind.PRETRAIN,))
 _SCORED = JobFilter(kinds=(JobKind.FINETUNE, JobKind.GRID))
-_FINAL = frozenset({JobState.DONE, JobState.CANCELLED})
-"""States of a run that cannot be resumed."""
 
 
 def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float, is_over: bool = False) -> BudgetView:
@@ -186,7 +184,7 @@ class Views:
             reason=job.reason,
             folder=job.folder,
             budget=budget_view(
-                recipe, summary, charged_s=self._charged_time.charged_s(job), is_over=job.state in _FINAL
+                recipe, summary, charged_s=self._charged_time.charged_s(job), is_over=job.state in FINAL
             ),
             budget_change=summary.budget,
             devices_change=summary.devices,

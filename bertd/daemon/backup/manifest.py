@@ -70,15 +70,16 @@ def copy_with_hash(source: Path, target: Path) -> tuple[int, str]:
     """
     digest = hashlib.sha256()
     target.parent.mkdir(parents=True, exist_ok=True)
-    # For nobody else until its own mode is set: it may be a command's environment.
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with source.open("rb") as reader, os.fdopen(fd, "wb") as writer:
-        left = source.stat().st_size
-        copied = 0
-        while left > 0 and (piece := reader.read(min(left, _CHUNK_BYTES))):
-            writer.write(piece)
-            digest.update(piece)
-            left -= len(piece)
-            copied += len(piece)
-    target.chmod(source.stat().st_mode & 0o750)
+    with source.open("rb") as reader:
+        status = os.fstat(reader.fileno())
+        # For nobody else until its own mode is set: it may be a command's environment.
+        fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "wb") as writer:
+            left, copied = status.st_size, 0
+            while left > 0 and (piece := reader.read(min(left, _CHUNK_BYTES))):
+                writer.write(piece)
+                digest.update(piece)
+                left -= len(piece)
+                copied += len(piece)
+    target.chmod(status.st_mode & 0o750)
     return copied, digest.hexdigest()

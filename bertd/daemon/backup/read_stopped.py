@@ -14,7 +14,7 @@ from bertd.run.paths import StatePaths
 
 
 def read_stopped_queue(state_dir: Path) -> tuple[bytes, set[str]]:
-    """The content of the queue's file, and the ids of the runs that have not ended.
+    """The content of the queue's file, and the ids of the runs that may train again.
 
     Raises:
         DaemonBusyError: a daemon has the state folder.
@@ -28,7 +28,7 @@ def read_stopped_queue(state_dir: Path) -> tuple[bytes, set[str]]:
     try:
         database = Database(paths.queue)
         try:
-            ids = Queue(database, EventLog(database)).unended_run_ids()
+            ids = Queue(database, EventLog(database)).unfinished_run_ids()
             return database.copy(), ids
         finally:
             database.close()

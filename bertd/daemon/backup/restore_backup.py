@@ -32,6 +32,8 @@ def restore_backup(backup: Path, state_dir: Path) -> BackupManifest:
             if (size, digest) != (file.size_bytes, file.sha256):
                 raise BackupError(f"{backup / file.path}: is not as it was backed up; use another backup")
     except OSError as error:
-        raise StorageError(f"{error.filename}: {error.strerror}; {state_dir} is not complete; delete it") from error
+        # A full disk names no file.
+        place = error.filename or state_dir
+        raise StorageError(f"{place}: {error.strerror}; {state_dir} is not complete; delete it") from error
     Database(state_dir / QUEUE_NAME).close()
     return manifest

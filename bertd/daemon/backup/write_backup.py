@@ -1,8 +1,9 @@
 """Copy a state folder while the daemon runs.
 
 The queue comes from the daemon, which alone may open it. All other files are written whole or appended to, so that a
-plain copy of each is one that bertd can read. Checkpoints are large: of a run that has ended none is copied, since its
-exports are, and of any other only the newest, from which it continues.
+plain copy of each is one that bertd can read. Checkpoints are large: of a run that is done or cancelled none is copied,
+since its exports are, and of any other only the newest, from which it continues or a person resumes it. That one is
+kept from being deleted while it is copied.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 
 import bertd
 from bertd.daemon.backup.manifest import QUEUE_NAME, BackedUpFile, BackupManifest, copy_with_hash, write_manifest
-from bertd.errors import OutputExistsError, StorageError
+from bertd.errors import CheckpointError, OutputExistsError, StorageError
+from bertd.run.checkpoint_index import protect
 from bertd.run.paths import TEMPORARY_PREFIX, TRASH_PREFIX, RunPaths, StatePaths, newest_first
 
 _LEFT_OUT = {QUEUE_NAME, f"{QUEUE_NAME}-wal", f"{QUEUE_NAME}-shm", "daemon.lock"}
@@ -29,7 +31,7 @@ def write_backup(
 
     Args:
         queue: the content of queue.db.
-        unfinished: ids of the runs whose newest checkpoint is needed.
+        unfinished: ids of the runs that may train again, whose newest checkpoint is needed.
 
     Raises:
         OutputExistsError: there is something in `out`.
@@ -43,13 +45,12 @@ def write_backup(
         (out / QUEUE_NAME).write_bytes(queue)
         (out / QUEUE_NAME).chmod(0o640)
         files.append(_entry(out, out / QUEUE_NAME))
-        skipped = set() if all_checkpoints else set(_unneeded_checkpoints(paths, unfinished))
-        for source in _files(paths.root, skipped=skipped, out=out):
+        for source in _files(paths, unfinished=unfinished, all_checkpoints=all_checkpoints, out=out):
             relative = source.relative_to(paths.root)
             try:
                 size, digest = copy_with_hash(source, out / relative)
             except FileNotFoundError:
-                # Deleted since it was listed, as a checkpoint that is not kept.
+                # Deleted since it was listed.
                 (out / relative).unlink(missing_ok=True)
                 continue
             files.append(BackedUpFile(path=str(relative), size_bytes=size, sha256=digest))
@@ -71,14 +72,9 @@ def _entry(out: Path, file: Path) -> BackedUpFile:
     )
 
 
-def _unneeded_checkpoints(paths: StatePaths, unfinished: set[str]) -> Iterator[Path]:
-    for run in sorted(paths.runs.iterdir()) if paths.runs.is_dir() else []:
-        checkpoints = newest_first(RunPaths(run).checkpoints)
-        yield from checkpoints[1:] if run.name in unfinished else checkpoints
-
-
-def _files(root: Path, *, skipped: set[Path], out: Path) -> Iterator[Path]:
-    """All regular files below `root` but those of caches, leftovers and the backup itself."""
+def _files(paths: StatePaths, *, unfinished: set[str], all_checkpoints: bool, out: Path) -> Iterator[Path]:
+    """All regular files of the state folder but those of caches, leftovers and the backup itself."""
+    root = paths.root
     for top, folders, names in os.walk(root):
         here = Path(top)
         folders[:] = sorted(
@@ -86,12 +82,33 @@ def _files(root: Path, *, skipped: set[Path], out: Path) -> Iterator[Path]:
             for name in folders
             if name not in _CACHES
             and not name.startswith((TEMPORARY_PREFIX, TRASH_PREFIX))
-            and here / name not in skipped
             and here / name != out.absolute()
             and not (here / name).is_symlink()
         )
+        if here.parent.parent == paths.runs and here == RunPaths(here.parent).checkpoints:
+            folders.clear()
+            if all_checkpoints or here.parent.name in unfinished:
+                yield from _checkpoint_files(here, only_newest=not all_checkpoints)
         for name in sorted(names):
             file = here / name
             is_own = here != root or (name not in _LEFT_OUT and not name.startswith("queue-schema-"))
-            if is_own and not name.startswith(TEMPORARY_PREFIX) and file.is_file() and not file.is_symlink():
+            if is_own and _is_plain(file):
                 yield file
+
+
+def _checkpoint_files(checkpoints: Path, *, only_newest: bool) -> Iterator[Path]:
+    """The files of a run's checkpoints, each of which is not deleted before the next one is asked for."""
+    for checkpoint in newest_first(checkpoints):
+        try:
+            with protect(checkpoint):
+                yield from sorted(filter(_is_plain, checkpoint.rglob("*")))
+        except CheckpointError:
+            if only_newest:
+                # Deleted since it was listed, so that a newer one is there.
+                yield from _checkpoint_files(checkpoints, only_newest=True)
+        if only_newest:
+            return
+
+
+def _is_plain(file: Path) -> bool:
+    return not file.name.startswith(TEMPORARY_PREFIX) and file.is_file() and not file.is_symlink()

@@ -14,7 +14,7 @@ from bertd.errors import DaemonError, UnknownJobError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
-from bertd.jobs.store.lifecycle import ENDED, LIVE, Actor, JobChange, JobStatus, check_transition
+from bertd.jobs.store.lifecycle import ENDED, FINAL, LIVE, Actor, JobChange, JobStatus, check_transition
 from bertd.jobs.store.row_filters import ANY_JOB, JobFilter
 from bertd.records import JobKind, JobState
 
@@ -185,9 +185,9 @@ class Queue:
         rows = self._database.execute(f"{_SELECT} WHERE state IN (?, ?, ?, ?) ORDER BY id", tuple(sorted(ENDED)))
         return [self._job(row) for row in rows.fetchall()]
 
-    def unended_run_ids(self) -> set[str]:
-        """Ids of the runs that have not ended."""
-        rows = self._database.execute("SELECT run_id FROM jobs WHERE state NOT IN (?, ?, ?, ?)", tuple(sorted(ENDED)))
+    def unfinished_run_ids(self) -> set[str]:
+        """Ids of the runs that may train again: also of those that failed or were lost, which a person may resume."""
+        rows = self._database.execute("SELECT run_id FROM jobs WHERE state NOT IN (?, ?)", tuple(sorted(FINAL)))
         return {row["run_id"] for row in rows.fetchall()}
 
     def num_unended(self, *, owner_uid: int) -> int:

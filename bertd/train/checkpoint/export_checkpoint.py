@@ -22,7 +22,7 @@ from bertd.errors import CheckpointError, RunFolderError, VocabularyError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import export_tokenizer_files
 from bertd.program import print_error, run_main
-from bertd.run.checkpoint_index import find_checkpoint_at_marker
+from bertd.run.checkpoint_index import find_checkpoint_at_marker, protect
 from bertd.run.journal_digest import read_digest
 from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_folder_name, step_of
 from bertd.run.progress import fold_records
@@ -32,7 +32,6 @@ from bertd.terminal_text import terminal_json, terminal_line
 from bertd.tokenizer.stock import require_stock_ids
 from bertd.train.checkpoint.export import export_state
 from bertd.train.checkpoint.format import MODEL, STATE, find_checkpoint, verify_checkpoint
-from bertd.train.checkpoint.retention import protect
 from bertd.train.run_inputs import encoder_config
 from bertd.train.state import TrainState
 

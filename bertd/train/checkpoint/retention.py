@@ -1,18 +1,15 @@
 """Retention of checkpoints: keep the newest, those at markers, and the best, each with its reason in `kept.json`.
 
 Only this module deletes checkpoints of a run that may continue (the daemon deletes those of a setting that its sweep
-has dropped); it does not delete exports, which finetuning reads. Other readers of a checkpoint, such as `bertd export`,
-wrap their read in `protect(...)`; that checkpoint is then not deleted before the next save.
+has dropped, and `bertd gc` those of jobs that have ended); it does not delete exports, which finetuning reads. Other
+readers of a checkpoint, such as `bertd export`, wrap their read in `protect(...)` of bertd.run.checkpoint_index; that
+checkpoint is then not deleted before the next save.
 """
 
 from __future__ import annotations
 
-import fcntl
 import math
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,26 +48,6 @@ def reasons_to_keep(states: list[TrainState], *, keep: int) -> dict[int, list[st
         where = "" if best.validation_step is None else f" of step {best.validation_step}"
         reasons.setdefault(best.step, []).append(f"best validation loss {best.validation_loss:.4f}{where}")
     return reasons
-
-
-@contextmanager
-def protect(folder: Path) -> Iterator[None]:
-    """Keep a checkpoint from being deleted, by a lock that the kernel releases when the reader dies.
-
-    Raises:
-        CheckpointError: the checkpoint was deleted.
-    """
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise CheckpointError(f"{folder}: was deleted; use a newer one") from error
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH)
-        if not folder.is_dir():
-            raise CheckpointError(f"{folder}: was deleted while it was opened; use a newer one")
-        yield
-    finally:
-        os.close(fd)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import bertd.daemon.backup.write_backup as write_backup_module
 from bertd.daemon.backup.manifest import MANIFEST_NAME, copy_with_hash
 from bertd.daemon.backup.read_stopped import read_stopped_queue
 from bertd.daemon.backup.restore_backup import restore_backup
@@ -16,6 +17,10 @@ from bertd.daemon.backup.write_backup import write_backup
 from bertd.daemon.process.state_lock import StateLock
 from bertd.errors import BackupError, DaemonBusyError, OutputExistsError, StorageError
 from bertd.jobs.store.database import Database
+from bertd.jobs.store.event_log import EventLog
+from bertd.jobs.store.queue import Queue
+from bertd.records import JobState
+from bertd.run.checkpoint_index import delete_checkpoint
 from bertd.run.paths import TEMPORARY_PREFIX, StatePaths, step_folder_name
 
 ENDED_RUN, LIVE_RUN = "1-done", "2-live"
@@ -56,6 +61,41 @@ def test_it_has_what_a_queue_continues_with_and_nothing_that_is_made_again(state
         f"runs/{LIVE_RUN}/checkpoints/{step_folder_name(200)}/weights",
     }
     assert len([path for path in back_up(state, tmp_path / "all", all_checkpoints=True) if "weights" in path]) == 4
+
+
+def test_the_newest_checkpoint_is_not_deleted_while_it_is_copied(
+    state: StatePaths, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted: list[bool] = []
+
+    def copy(source: Path, target: Path) -> tuple[int, str]:
+        if source.name == "weights":
+            deleted.append(delete_checkpoint(source.parent))
+        return copy_with_hash(source, target)
+
+    monkeypatch.setattr(write_backup_module, "copy_with_hash", copy)
+    assert any("weights" in path for path in back_up(state, tmp_path / "out"))
+    assert deleted == [False]
+
+
+def test_of_a_run_that_failed_the_checkpoint_is_copied_from_which_it_is_resumed(tmp_path: Path) -> None:
+    database = Database(tmp_path / "queue.db")
+    with database.transaction():
+        for state in JobState:
+            queue_job(database, state)
+    ids = Queue(database, EventLog(database)).unfinished_run_ids()
+    database.close()
+    assert {JobState.FAILED, JobState.LOST, JobState.QUEUED} <= ids
+    assert not {JobState.DONE, JobState.CANCELLED} & ids
+
+
+def queue_job(database: Database, state: JobState) -> None:
+    """A run whose id is its state."""
+    database.execute(
+        "INSERT INTO jobs (kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid,"
+        " created_t) VALUES ('pretrain', 'x', ?, '', 0, ?, '', 'cpu', 1, 0, 0.0)",
+        (state, state),
+    )
 
 
 def test_what_is_restored_is_what_was_backed_up(state: StatePaths, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import CheckpointError
-from bertd.run.checkpoint_index import read_checkpoint_index
+from bertd.run.checkpoint_index import protect, read_checkpoint_index
 from bertd.run.paths import RunPaths, newest_first, step_of
 from bertd.train.checkpoint.format import MODEL, find_checkpoint, save_checkpoint
-from bertd.train.checkpoint.retention import Retention, protect, reasons_to_keep
+from bertd.train.checkpoint.retention import Retention, reasons_to_keep
 from bertd.train.state import TrainState
 from tests.train.checkpoint.test_format import on_host, state_at, trained
 

@@ -29,7 +29,7 @@ def backup(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where it is written; must not exist or be empty.")],
     all_checkpoints: Annotated[
         bool,
-        typer.Option("--all-checkpoints", help="Not only the newest checkpoints of the runs that have not ended."),
+        typer.Option("--all-checkpoints", help="Not only the newest checkpoints of the runs that may train again."),
     ] = False,
     state_dir: StateDirOption = None,
     socket: SocketOption = None,
@@ -69,18 +69,19 @@ def restore(
 
 
 def _read_queue(state_dir: Path | None, socket: Path | None) -> tuple[Path, bytes, set[str]]:
-    """The state folder, the queue's content, and the runs that have not ended: by the daemon, else from the file.
+    """The state folder, the queue's content, and the runs that may train again: by the daemon, else from the file.
 
     Raises:
         DaemonUnreachableError: no daemon listens on the socket that was given.
     """
     from bertd.errors import DaemonUnreachableError
+    from bertd.jobs.store.lifecycle import FINAL
 
     if state_dir is None:
         client = connect(socket)
         try:
             queue = client.queue_copy()
-            unfinished = {job.run_id for job in client.jobs() if job.ended_t is None}
+            unfinished = {job.run_id for job in client.jobs() if job.state not in FINAL}
             return Path(client.version().state_dir), queue, unfinished
         except DaemonUnreachableError:
             if socket is not None:

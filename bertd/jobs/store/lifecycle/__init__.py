@@ -56,7 +56,7 @@ from bertd.jobs.store.lifecycle.scheduler_changes import (
     change_by_winning,
     reason_to_wait,
 )
-from bertd.jobs.store.lifecycle.states import ENDED, LIVE, Actor, JobAction, JobChange, JobStatus, SubState
+from bertd.jobs.store.lifecycle.states import ENDED, FINAL, LIVE, Actor, JobAction, JobChange, JobStatus, SubState
 from bertd.jobs.store.lifecycle.transitions import TRANSITIONS, check_transition
 
 __all__ = [
@@ -76,6 +76,7 @@ __all__ = [
     "change_by_winning",
     "reason_to_wait",
     "ENDED",
+    "FINAL",
     "LIVE",
     "Actor",
     "JobAction",

@@ -31,6 +31,8 @@ LIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSING, JobStat
 """A runner has the job."""
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
 """Nothing more happens by itself."""
+FINAL = frozenset({JobState.DONE, JobState.CANCELLED})
+"""It cannot be resumed either."""
 
 
 class SubState(StrEnum):
