@@ -199,14 +199,13 @@ class RequestHandler:
                 change.finish(self._views.device(device))
         return change.answer
 
-    def delete_garbage(self, found: list[Garbage], mutation: Mutation) -> tuple[Answer, list[Taken]]:
-        """Take away what was found of ended jobs; the caller removes it."""
-        taken: list[Taken] = []
+    def delete_garbage(self, found: list[Garbage], mutation: Mutation, *, taken: list[Taken]) -> Answer:
+        """Take away what was found of ended jobs; the caller removes what is then in `taken`, also after an error."""
         with self.changes.change(mutation) as change:
             if change.is_new:
-                taken = self.garbage.take_away(found, asked_by=mutation.asked_by, now=time.time())
+                self.garbage.take_away(found, taken=taken, asked_by=mutation.asked_by, now=time.time())
                 change.finish(GarbageDeletedView(deleted=[garbage_view(each.garbage) for each in taken]))
-        return change.answer, taken
+        return change.answer
 
     def accept_shutdown(self, mutation: Mutation, *, shut_down: Callable[[], None]) -> Answer:
         """Answer with the version and pid of the daemon that `shut_down` ends: once, and not the next daemon again."""

@@ -45,15 +45,19 @@ class GarbageCollector:
         by_id = {job.id: job for job in jobs if _ended_before(job, now - request.older_than_s)}
         return [by_id[id] for id in sorted(by_id)]
 
-    def take_away(self, found: list[Garbage], *, asked_by: str, now: float) -> list[Taken]:
+    def take_away(self, found: list[Garbage], *, taken: list[Taken], asked_by: str, now: float) -> None:
         """Take what was found out of the runs' sight, within the caller's transaction; `remove` does the rest.
 
         What a job needs again that has left its end meanwhile stays, and a checkpoint that is being read.
 
+        Args:
+            taken: gets what is to be removed, also where an error is raised: on a full disk nothing can be noted
+                before something was removed.
+
         Raises:
             StorageError: the disk refused.
         """
-        taken: dict[int, list[Taken]] = {}
+        by_job: dict[int, list[Garbage]] = {}
         for each in found:
             if self._queue.get(each.job.id).state not in ENDED:
                 continue
@@ -64,15 +68,15 @@ class GarbageCollector:
             except OSError as error:
                 raise StorageError(f"{each.folder}: cannot be deleted: {error.strerror}") from error
             if trash is not None:
-                taken.setdefault(each.job.id, []).append(Taken(each, trash))
-        for of_job in taken.values():
-            self._note([each.garbage for each in of_job], asked_by=asked_by, now=now)
-        return [each for of_job in taken.values() for each in of_job]
+                taken.append(Taken(each, trash))
+                by_job.setdefault(each.job.id, []).append(each)
+        for of_job in by_job.values():
+            self._note(of_job, asked_by=asked_by, now=now)
 
     def _note(self, gone: list[Garbage], *, asked_by: str, now: float) -> None:
         job = gone[0].job
         if job.kind is JobKind.PRETRAIN:
-            _forget_checkpoints(RunPaths(Path(job.folder)), {each.folder.name for each in gone})
+            _forget_missing_checkpoints(RunPaths(Path(job.folder)))
         size = format_bytes(sum(each.size_bytes for each in gone))
         count = f"{len(gone)} folder{'s' * (len(gone) > 1)}"
         text = f"job {job.id} {job.name}: {count}, {size}, deleted by {asked_by}"
@@ -110,8 +114,9 @@ def _rename(folder: Path) -> Path | None:
     return folder if folder.name.startswith(TRASH_PREFIX) else trash_checkpoint(folder)
 
 
-def _forget_checkpoints(paths: RunPaths, names: set[str]) -> None:
+def _forget_missing_checkpoints(paths: RunPaths) -> None:
+    """Leave them out of the index: those that went now, and those of a deletion that could not be noted."""
     kept = read_checkpoint_index(paths).checkpoints
-    left = [checkpoint for checkpoint in kept if checkpoint.name not in names]
+    left = [checkpoint for checkpoint in kept if (paths.checkpoints / checkpoint.name).is_dir()]
     if len(left) < len(kept):
         write_checkpoint_index(paths, KeptCheckpoints(checkpoints=left))

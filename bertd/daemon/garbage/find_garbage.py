@@ -61,7 +61,7 @@ def _of_run(job: Job, paths: RunPaths, *, all_checkpoints: bool) -> Iterator[tup
     for checkpoint in checkpoints:
         if checkpoint.name not in needed:
             yield checkpoint, "checkpoint"
-    yield from _trash_in(paths.checkpoints)
+    yield from _trash_in(paths.checkpoints, what="checkpoint")
 
 
 def _of_finetuning(paths: JobPaths) -> Iterator[tuple[Path, str]]:
@@ -69,12 +69,13 @@ def _of_finetuning(paths: JobPaths) -> Iterator[tuple[Path, str]]:
     for each in (paths, *map(JobPaths, trials)):
         if each.epoch_state.is_dir():
             yield each.epoch_state, "state after an epoch"
+        yield from _trash_in(each.root, what="state after an epoch", name=each.epoch_state.name)
 
 
-def _trash_in(folder: Path) -> Iterator[tuple[Path, str]]:
-    """What a deletion that was cut off has left."""
+def _trash_in(folder: Path, *, what: str, name: str = "") -> Iterator[tuple[Path, str]]:
+    """What a deletion that was cut off has left, of what had that name or one that begins with it."""
     if folder.is_dir():
-        yield from ((entry, "checkpoint, partly deleted") for entry in folder.glob(f"{TRASH_PREFIX}*"))
+        yield from ((entry, f"{what}, partly deleted") for entry in sorted(folder.glob(f"{TRASH_PREFIX}{name}*")))
 
 
 def size_on_disk(folder: Path) -> int:

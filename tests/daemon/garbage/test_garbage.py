@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from bertd.api.models import GarbageRequest
-from bertd.daemon.garbage.collect import GarbageCollector, garbage_of, remove
-from bertd.daemon.garbage.find_garbage import find_garbage
+from bertd.daemon.garbage import collect
+from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_of, remove
+from bertd.daemon.garbage.find_garbage import Garbage, find_garbage
+from bertd.errors import StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor
@@ -86,6 +88,16 @@ def steps_found(job: Job, *, all_checkpoints: bool = False) -> list[int]:
     return sorted(int(each.folder.name[5:]) for each in find_garbage(job, all_checkpoints=all_checkpoints))
 
 
+def take_away(
+    collector: GarbageCollector, found: list[Garbage], *, database: Database, asked_by: str = "ada"
+) -> list[Taken]:
+    """What is then to be removed."""
+    taken: list[Taken] = []
+    with database.transaction():
+        collector.take_away(found, taken=taken, asked_by=asked_by, now=200.0)
+    return taken
+
+
 def test_the_newest_checkpoint_and_markers_without_an_export_stay(
     tmp_path: Path, queue: Queue, database: Database
 ) -> None:
@@ -129,8 +141,7 @@ def test_what_is_deleted_leaves_the_index_and_the_disk(
     paths = make_run(tmp_path / "run", markers={})
     job = ended_job(queue, database, tmp_path / "run")
     found = garbage_of(collector.jobs(GarbageRequest(jobs=["1", "1"]), now=200.0), all_checkpoints=False)
-    with database.transaction():
-        taken = collector.take_away(found, asked_by="ada (uid 7)", now=200.0)
+    taken = take_away(collector, found, database=database, asked_by="ada (uid 7)")
     assert [kept.step for kept in read_checkpoint_index(paths).checkpoints] == [300]
     remove(taken)
     assert sorted(entry.name for entry in paths.checkpoints.iterdir()) == ["kept.json", step_folder_name(300)]
@@ -145,8 +156,7 @@ def test_a_job_that_continues_meanwhile_keeps_everything(
     found = garbage_of(collector.jobs(GarbageRequest(), now=200.0), all_checkpoints=True)
     assert len(found) == 2
     queue.move(job.id, JobState.QUEUED, reason="", actor=Actor.PERSON, now=200.0)
-    with database.transaction():
-        assert collector.take_away(found, asked_by="ada", now=200.0) == []
+    assert take_away(collector, found, database=database) == []
     assert len([*paths.checkpoints.iterdir()]) == 4
 
 
@@ -165,6 +175,33 @@ def test_what_a_deletion_that_was_cut_off_has_left_is_found(
     job = ended_job(queue, database, tmp_path / "run")
     os.rename(paths.checkpoints / step_folder_name(100), paths.checkpoints / (TRASH_PREFIX + step_folder_name(100)))  # noqa: PTH104  # As a crash leaves it.
     found = [each for each in find_garbage(job) if each.folder.name.startswith(TRASH_PREFIX)]
-    with database.transaction():
-        remove(collector.take_away(found, asked_by="ada", now=200.0))
+    remove(take_away(collector, found, database=database))
     assert not found[0].folder.exists()
+
+
+def test_a_state_after_an_epoch_that_was_partly_deleted_is_found_and_one_of_its_name_can_go(
+    tmp_path: Path, queue: Queue, database: Database, collector: GarbageCollector
+) -> None:
+    for folder in (f"{TRASH_PREFIX}epoch", "epoch", f"{TRASH_PREFIX}model-7"):
+        (tmp_path / "tune" / folder).mkdir(parents=True)
+        (tmp_path / "tune" / folder / "state").write_text("x")
+    found = find_garbage(ended_job(queue, database, tmp_path / "tune", kind=JobKind.FINETUNE))
+    remove(take_away(collector, found, database=database))
+    assert [entry.name for entry in (tmp_path / "tune").iterdir()] == [f"{TRASH_PREFIX}model-7"]
+
+
+def test_a_full_disk_gets_room_though_nothing_can_be_noted(
+    tmp_path: Path, queue: Queue, database: Database, collector: GarbageCollector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = make_run(tmp_path / "run", markers={})
+    found = find_garbage(ended_job(queue, database, tmp_path / "run"))
+    taken: list[Taken] = []
+
+    def refuse(*_: object) -> None:
+        raise StorageError("no space")
+
+    with monkeypatch.context() as patch, pytest.raises(StorageError), database.transaction():
+        patch.setattr(collect, "write_checkpoint_index", refuse)
+        collector.take_away(found, taken=taken, asked_by="ada", now=200.0)
+    remove(taken)
+    assert [entry.name for entry in paths.checkpoints.iterdir() if entry.is_dir()] == [step_folder_name(300)]

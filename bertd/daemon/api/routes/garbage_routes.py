@@ -13,7 +13,7 @@ from bertd.api.models import GarbageDeletedView, GarbageRequest, GarbageView
 from bertd.daemon.api.answers import CHANGE_ONE, FIND, answer_response, json_list_response
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import IdempotencyKey, read_mutation
-from bertd.daemon.garbage.collect import garbage_of, garbage_view, remove
+from bertd.daemon.garbage.collect import Taken, garbage_of, garbage_view, remove
 
 router = APIRouter()
 
@@ -40,6 +40,8 @@ async def post_garbage(request: Request, body: GarbageRequest, key: IdempotencyK
     jobs = handler.garbage.jobs(body, now=time.time())
     # Sizes are read in a thread; what is deleted is looked at again in the change itself.
     found = await asyncio.to_thread(garbage_of, jobs, all_checkpoints=body.all_checkpoints)
-    answer, taken = handler.delete_garbage(found, mutation)
-    await asyncio.to_thread(remove, taken)
-    return answer_response(answer)
+    taken: list[Taken] = []
+    try:
+        return answer_response(handler.delete_garbage(found, mutation, taken=taken))
+    finally:
+        await asyncio.to_thread(remove, taken)
