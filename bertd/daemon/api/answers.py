@@ -28,7 +28,7 @@ _MEANINGS = {
     400: "The request is not HTTP or not JSON.",
     403: "The peer may read but not change.",
     404: "There is no such job, run, device or path.",
-    409: "The job's state does not allow it.",
+    409: "The job's state does not allow it, or its log has no times.",
     413: "The body is larger than any of this API.",
     415: "The body is not declared as application/json.",
     422: "A parameter, or what the body asks for, is wrong.",

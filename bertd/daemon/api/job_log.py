@@ -22,7 +22,7 @@ def find_log_bytes(paths: JobPaths, *, since_t: float | None, until_t: float | N
         QueueError: the log's times were not noted.
     """
     rows = read_log_times(paths.log_times)
-    if not rows:
+    if not rows and paths.log.exists():
         raise QueueError(f"{paths.log}: an earlier bertd wrote it, without times; read it by offset")
     begin = 0 if since_t is None else find_begin(rows, since_t)
     return begin, None if until_t is None else find_end(rows, until_t)

@@ -139,12 +139,13 @@ def test_curves_that_cannot_be_given_are_refused(api: InProcessApi, query: str, 
 def test_a_log_is_read_by_time(api: InProcessApi) -> None:
     id = api.submit()
     paths = JobPaths(Path(api.queue.get(id).folder))
-    paths.logs.mkdir(exist_ok=True)
-    paths.log.write_text("0123456789")
 
     def text(query: str) -> str:
         return str(api.ask("GET", f"/v1/jobs/{id}/log?{query}").json["text"])
 
+    assert text("since=5") == text("until=5") == ""  # It has not begun.
+    paths.logs.mkdir(exist_ok=True)
+    paths.log.write_text("0123456789")
     refused = api.ask("GET", f"/v1/jobs/{id}/log?since=5")
     assert refused.status == 409 and "without times" in refused.json["detail"]
     paths.log_times.write_text("100.0 0\n101.0 4\n102.0 7\n103.0 10\n")

@@ -16,6 +16,7 @@ from bertd.daemon.api.answers import (
     FIND,
     READ,
     answer_response,
+    error_statuses,
     json_list_response,
     json_response,
     page_response,
@@ -84,7 +85,7 @@ async def get_job(request: Request, id: str) -> Response:
     return json_response(services.views.job(services.request_handler.job(id)))
 
 
-@router.get("/jobs/{id}/log", response_model=LogView, responses=FIND)
+@router.get("/jobs/{id}/log", response_model=LogView, responses=FIND | error_statuses(409))
 async def get_log(
     request: Request,
     id: str,
