@@ -55,6 +55,7 @@ class AsyncClient:
     log_between = _in_thread(Client.log_between)
     devices = _in_thread(Client.devices)
     configuration = _in_thread(Client.configuration)
+    queue_copy = _in_thread(Client.queue_copy)
     audit = _in_thread(Client.audit)
     garbage = _in_thread(Client.garbage)
     delete_garbage = _in_thread(Client.delete_garbage)
@@ -95,6 +96,7 @@ class AsyncEventStream:
         # Its own thread, which waits nearly always: those of to_thread are few, and for calls.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bertd events")
         self._stream: EventStream | None = None
+        self._is_closed = False
 
     @property
     def last_id(self) -> int | None:
@@ -129,8 +131,11 @@ class AsyncEventStream:
     async def aclose(self) -> None:
         """End the iteration; a second call does nothing."""
         if self._stream is not None:
-            # This ends a wait in the thread.
+            # This ends a wait in the thread, which then closes the connection.
             self._stream.close()
+            if not self._is_closed:
+                self._thread.submit(self._stream.__exit__)
+        self._is_closed = True
         self._thread.shutdown(wait=False)
 
     async def _run(self, call: Callable[[], _R]) -> _R:
