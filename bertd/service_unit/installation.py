@@ -178,7 +178,8 @@ def _with_program(text: str, program: Path) -> str:
 
 
 def _require_visible(place: Place) -> None:
-    for path in (place.program, place.interpreter_prefix):
+    # Links lead to where the service looks, and of a checkout that is installed in place the package is elsewhere.
+    for path in (place.program, place.program.parent.resolve(), place.interpreter_prefix, place.units.resolve()):
         if any(path.is_relative_to(folder) for folder in _HIDDEN_FOLDERS):
             raise DaemonError(
                 f"{path}: the system's service sees nothing below {', '.join(_HIDDEN_FOLDERS)}; install bertd "

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bertd.errors import DaemonError, OutputExistsError
+from bertd.service_unit import installation
 from bertd.service_unit.installation import Place, carry_out, plan_installation, plan_removal, shipped_units
 
 PROGRAM = Path("/opt/my bertd/bin/bertd")
@@ -23,7 +24,8 @@ def machine(tmp_path: Path) -> Place:
         program=PROGRAM,
         interpreter_prefix=Path("/usr"),
         user=None,
-        units=shipped_units(),
+        # Not in place: the checkout may be below /home.
+        units=shutil.copytree(shipped_units(), tmp_path / "units"),
         home=tmp_path / "home",
         root=tmp_path / "root",
     )
@@ -122,7 +124,10 @@ def test_a_unit_that_something_else_wrote_is_kept(user: str | None, machine: Pla
 
 @pytest.mark.parametrize(
     "hidden",
-    [{"program": Path("/home/ada/venv/bin/bertd")}, {"interpreter_prefix": Path("/root/.local/share/uv/python")}],
+    [
+        {"program": Path("/home/ada/venv/bin/bertd")},
+        {"interpreter_prefix": Path("/root/.local/share/uv/python")},
+    ],
 )
 def test_the_machines_service_is_refused_where_it_could_not_see_its_program(
     hidden: dict[str, Path], machine: Place
@@ -131,6 +136,22 @@ def test_the_machines_service_is_refused_where_it_could_not_see_its_program(
     with pytest.raises(DaemonError, match="sees nothing below /home"):
         install(place)
     assert install(replace(place, user="ada"))
+
+
+def test_a_checkout_that_the_machines_service_cannot_see_is_refused(machine: Place) -> None:
+    with pytest.raises(DaemonError, match=r"^/home/ada/bertd/systemd: the system's service sees nothing"):
+        install(replace(machine, units=Path("/home/ada/bertd/systemd")))
+
+
+def test_a_link_to_where_the_machines_service_sees_nothing_is_followed(
+    machine: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "bin").mkdir(parents=True)
+    (tmp_path / "opt").symlink_to(hidden)
+    monkeypatch.setattr(installation, "_HIDDEN_FOLDERS", (str(hidden),))
+    with pytest.raises(DaemonError, match="sees nothing below"):
+        install(replace(machine, program=tmp_path / "opt/bin/bertd"))
 
 
 def test_a_failed_command_stops_the_steps_and_the_call_can_be_repeated(own: Place) -> None:
