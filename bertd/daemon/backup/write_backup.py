@@ -16,6 +16,7 @@ from pathlib import Path
 import bertd
 from bertd.daemon.backup.manifest import QUEUE_NAME, BackedUpFile, BackupManifest, copy_with_hash, write_manifest
 from bertd.errors import CheckpointError, OutputExistsError, StorageError
+from bertd.jobs.store.database import FILE_MODE
 from bertd.run.checkpoint_index import protect
 from bertd.run.paths import TEMPORARY_PREFIX, TRASH_PREFIX, RunPaths, StatePaths, newest_first
 
@@ -42,8 +43,8 @@ def write_backup(
     files: list[BackedUpFile] = []
     try:
         out.mkdir(mode=0o750, parents=True, exist_ok=True)
+        (out / QUEUE_NAME).touch(mode=FILE_MODE)
         (out / QUEUE_NAME).write_bytes(queue)
-        (out / QUEUE_NAME).chmod(0o640)
         files.append(_entry(out, out / QUEUE_NAME))
         for source in _files(paths, unfinished=unfinished, all_checkpoints=all_checkpoints, out=out):
             relative = source.relative_to(paths.root)

@@ -24,6 +24,9 @@ from bertd.run.paths import TEMPORARY_PREFIX
 
 logger = logging.getLogger(__name__)
 
+FILE_MODE = 0o600
+"""The group of the state folder may read runs, but not the audit of all users, which only operators are shown."""
+_NOT_THE_OWNERS = stat.S_IRWXG | stat.S_IRWXO
 _MIN_FILE_BYTES = 512
 """SQLite treats a file smaller than its smallest page as empty, and would create a new queue in it."""
 
@@ -115,8 +118,9 @@ class Database:
         copy = self.path.with_name(f"{self.path.stem}-schema-{version}{self.path.suffix}")
         temporary = copy.with_name(f"{TEMPORARY_PREFIX}{copy.name}")
         temporary.unlink(missing_ok=True)
+        # SQLite writes into an empty file and leaves it its mode.
+        temporary.touch(mode=FILE_MODE)
         self._connection.execute("VACUUM INTO ?", (str(temporary),))
-        temporary.chmod(0o640)
         temporary.replace(copy)
         fsync_folder(copy.parent)
         logger.info("%s: upgraded from schema %d to %d; %s is the one before", self.path, version, SCHEMA_VERSION, copy)
@@ -189,6 +193,7 @@ class Database:
         copy = self.path.with_name(f"{TEMPORARY_PREFIX}{self.path.name}-copy")
         try:
             copy.unlink(missing_ok=True)
+            copy.touch(mode=FILE_MODE)
             self._connection.execute("VACUUM INTO ?", (str(copy),))
             return copy.read_bytes()
         except (OSError, sqlite3.Error) as error:
@@ -212,14 +217,14 @@ def _identity(path: Path) -> tuple[int, int]:
 
 
 def _open_safely(path: Path) -> None:
-    """Create the file if it is not there, follow no link, and take the rights to it from all but owner and group.
+    """Create the file if it is not there, follow no link, and take the rights to it from all but its owner.
 
     Raises:
         DaemonError: a link, not a file, or cut short.
         StorageError: it cannot be opened.
     """
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o640)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise DaemonError(f"{path}: is a symbolic link; put the queue itself there") from error
@@ -233,8 +238,11 @@ def _open_safely(path: Path) -> None:
         if 0 < status.st_size < _MIN_FILE_BYTES:
             remedy = "it is left as it is; move it away to start with an empty queue, or restore a copy"
             raise DaemonError(f"{path}: the queue is damaged: it was cut short; {remedy}")
-        if status.st_mode & stat.S_IRWXO and status.st_uid == os.geteuid():
-            os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~stat.S_IRWXO)
+        if status.st_uid == os.geteuid():
+            # SQLite makes the WAL with the mode of the file; after a crash there may be one of before.
+            for file in (path, path.with_name(f"{path.name}-wal")):
+                if file.is_file() and not file.is_symlink() and file.stat().st_mode & _NOT_THE_OWNERS:
+                    file.chmod(stat.S_IMODE(file.stat().st_mode) & ~_NOT_THE_OWNERS)
     finally:
         # Before SQLite locks the file: closing a descriptor of it would drop those locks.
         os.close(fd)

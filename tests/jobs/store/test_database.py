@@ -296,7 +296,31 @@ def test_an_upgrade_keeps_the_file_as_the_version_before_can_read_it(path: Path)
         tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     connection.close()
     assert "sweeps" not in tables
-    assert stat.S_IMODE(copy.stat().st_mode) == 0o640
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+
+
+def test_nobody_but_the_owner_reads_the_file_its_log_and_its_copies(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal = path.with_name(f"{path.name}-wal")
+    for file in (path, wal):
+        file.touch(mode=0o640)
+    database = Database(path)
+    with database.transaction():
+        database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', 'new', '{}')")
+    modes = {path: 0o600, wal: 0o600}
+    assert {file: stat.S_IMODE(file.stat().st_mode) for file in modes} == modes
+    seen: list[int] = []
+    read_bytes = Path.read_bytes
+
+    def look(file: Path) -> bytes:
+        seen.append(stat.S_IMODE(file.stat().st_mode))
+        return read_bytes(file)
+
+    monkeypatch.setattr(Path, "read_bytes", look)
+    assert database.copy().startswith(b"SQLite format 3")
+    assert seen == [0o600]
+    database.close()
 
 
 def test_an_upgrade_without_its_copy_does_not_happen(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
