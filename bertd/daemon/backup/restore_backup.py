@@ -35,5 +35,9 @@ def restore_backup(backup: Path, state_dir: Path) -> BackupManifest:
         # A full disk names no file.
         place = error.filename or state_dir
         raise StorageError(f"{place}: {error.strerror}; {state_dir} is not complete; delete it") from error
+    if not (state_dir / QUEUE_NAME).is_file():
+        raise BackupError(
+            f"{backup}: its list of files has no {QUEUE_NAME}; use another backup, and delete {state_dir}"
+        )
     Database(state_dir / QUEUE_NAME).close()
     return manifest

@@ -130,6 +130,10 @@ def test_a_backup_that_was_cut_off_or_changed_is_refused(state: StatePaths, tmp_
     (out / MANIFEST_NAME).write_text(json.dumps(manifest))
     with pytest.raises(BackupError, match="leads out of the backup"):
         restore_backup(out, tmp_path / "c")
+    (out / MANIFEST_NAME).write_text(json.dumps(manifest | {"files": []}))
+    with pytest.raises(BackupError, match=r"has no queue\.db"):
+        restore_backup(out, tmp_path / "no queue")
+    assert not (tmp_path / "no queue" / "queue.db").exists()
     (out / MANIFEST_NAME).unlink()
     with pytest.raises(BackupError, match="no backup, or one that was cut off"):
         restore_backup(out, tmp_path / "d")
