@@ -108,10 +108,13 @@ class AuditedChanges:
         """
         peer, request, key = mutation.peer, mutation.request, mutation.key
         try:
-            self.check_allowed(peer)
-            if self._read_only is not None and not while_read_only:
-                raise ReadOnlyError(f"the daemon changes nothing: {self._read_only}")
+            self._require_operator(peer)
             known = None if key is None else self._audit.recall(peer, key=key, request=mutation.digest)
+            if known is None:
+                # What was done before the daemon began to end is still answered: it may be what ends it.
+                self.check_allowed(peer)
+                if self._read_only is not None and not while_read_only:
+                    raise ReadOnlyError(f"the daemon changes nothing: {self._read_only}")
             change = Change(known, status=status)
             if not change.is_new:
                 yield change
@@ -133,12 +136,15 @@ class AuditedChanges:
             ClientError: the peer may only read.
             DaemonStoppingError: the daemon is being stopped.
         """
+        self._require_operator(peer)
+        if self.is_stopping:
+            raise DaemonStoppingError("the daemon is shutting down and accepts no changes; try again when it is back")
+
+    def _require_operator(self, peer: Peer) -> None:
         if not self._roles.is_operator(peer):
             raise ClientError(
                 f"uid {peer.uid}: may read but not change; root, the daemon's user and the group bertd-operators may"
             )
-        if self.is_stopping:
-            raise DaemonStoppingError("the daemon is shutting down and accepts no changes; try again when it is back")
 
     def queue_copy(self, peer: Peer) -> bytes:
         """The content of a copy of the queue's file, which has what only operators may see.

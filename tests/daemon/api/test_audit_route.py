@@ -31,6 +31,11 @@ def test_who_asked_for_what_and_whether_it_was_done(api: InProcessApi) -> None:
 def test_a_shutdown_that_is_repeated_does_not_end_the_next_daemon_too(api: InProcessApi) -> None:
     headers = {"Idempotency-Key": "k"}
     first = api.ask("POST", "/v1/shutdown", headers=headers)
+    changes = api.services.request_handler.changes
+    changes.is_stopping = True
+    assert api.ask("POST", "/v1/shutdown", headers=headers).status == 202
+    assert api.ask("POST", "/v1/shutdown", headers={"Idempotency-Key": "late"}).status == 503
+    changes.is_stopping = False
     second = api.ask("POST", "/v1/shutdown", headers=headers)
     assert (first.status, first.json, api.num_shutdowns) == (202, second.json, 1)
     api.ask("POST", "/v1/shutdown", headers={"Idempotency-Key": "other"})
