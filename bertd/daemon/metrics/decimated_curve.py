@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 
@@ -208,6 +208,7 @@ def _stored_bins(state: CurveState) -> list[_Bin]:
 
 
 def _merge_pairs(bins: list[_Bin]) -> list[_Bin]:
+    """Other bins, each of up to two; those that are given stay as they are."""
     merged: list[_Bin] = []
     can_absorb = False
     for each in bins:
@@ -215,7 +216,7 @@ def _merge_pairs(bins: list[_Bin]) -> list[_Bin]:
             merged[-1].absorb(each)
             can_absorb = False
         else:
-            merged.append(each)
+            merged.append(replace(each))
             can_absorb = not each.is_gap()
     return merged
 

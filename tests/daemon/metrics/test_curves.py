@@ -171,6 +171,17 @@ def test_a_day_of_steps_stays_bounded_and_keeps_its_extremes() -> None:
     assert min(ys) == -1000.0
 
 
+def test_many_gaps_count_no_value_twice() -> None:
+    curve, num_values = DecimatedCurve(), 0
+    # Pairs that are merged, and gaps enough that the gaps then have to go.
+    for number, y in enumerate([1.0, 1.0, math.nan, 1.0, math.nan] * 210):
+        curve.add(place(number), y)
+        num_values += not math.isnan(y)
+    state = curve.state()
+    assert sum(count for count, total in zip(state.counts, state.totals, strict=True) if total == total) == num_values
+    assert sum(total for total in state.totals if total == total) == num_values
+
+
 def test_a_curve_of_nothing_but_gaps_stays_bounded_too() -> None:
     curve = DecimatedCurve()
     for number in range(20_000):
