@@ -17,6 +17,8 @@ class _Section(BaseModel):
 
 
 def _require_absolute(path: str | None) -> str | None:
+    if path is not None and "\0" in path:
+        raise ValueError("a path has no NUL character; leave it out")
     if path is not None and not Path(path).is_absolute():
         raise ValueError("give an absolute path: the daemon's working folder is not yours")
     return path

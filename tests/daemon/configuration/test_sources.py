@@ -80,6 +80,7 @@ def test_with_a_file_it_alone_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     [
         (b"[daemon", "bertd.toml: not TOML"),
         (b"[daemon]\nstate_dir = 'b'", "state_dir = 'b': give an absolute path"),
+        (b'[daemon]\nstate_dir = "/a\\u0000b"', "a path has no NUL character; leave it out"),
         (b"[daemno]\n", "unknown section 'daemno'; did you mean daemon"),
         (b"[limits]\nqueued_jobs = 3", "unknown key 'queued_jobs'; did you mean queued_jobs_per_user"),
         (b"[devices]\nfinetunings_per_gpu = 0", "finetunings_per_gpu = 0: give a number at least 1"),
