@@ -20,7 +20,19 @@ from tests.cli import samples
 from tests.daemon.api.in_process_api import InProcessApi
 
 DOCS = Path(__file__).parents[3] / "docs" / "monitoring"
-_WORDS = {"absent", "and", "avg_over_time", "by", "histogram_quantile", "increase", "on", "rate", "sum", "time"}
+_WORDS = {
+    "absent",
+    "and",
+    "avg_over_time",
+    "by",
+    "delta",
+    "histogram_quantile",
+    "increase",
+    "on",
+    "rate",
+    "sum",
+    "time",
+}
 _LABELS = {"device", "job", "le", "name", "operation", "run", "state", "status", "method", "version"}
 
 
@@ -65,6 +77,16 @@ def test_every_metric_in_the_dashboard_and_the_rules_is_served() -> None:
             else:
                 assert word in _WORDS | _LABELS, f"{place}: {word}"
     assert found > 40
+
+
+def test_only_counters_are_taken_for_what_never_falls() -> None:
+    """`increase` and `rate` take a fall for a restart from 0, so of a gauge they rise when it falls."""
+    found = 0
+    for place, expression in expressions():
+        for name in re.findall(r"\b(?:increase|i?rate)\((\w+)", expression):
+            found += 1
+            assert name.endswith(("_total", "_bucket", "_count", "_sum")), f"{place}: {name}"
+    assert found > 5
 
 
 def test_the_rules_say_what_to_do_and_the_panels_do_not_overlap() -> None:
