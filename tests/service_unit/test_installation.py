@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +12,7 @@ import pytest
 from bertd.errors import DaemonError, OutputExistsError
 from bertd.service_unit import installation
 from bertd.service_unit.installation import Place, carry_out, plan_installation, plan_removal, shipped_units
+from tests.daemon.process.test_units import analyze, needs_systemd
 
 PROGRAM = Path("/opt/my bertd/bin/bertd")
 
@@ -163,7 +162,7 @@ def test_a_failed_command_stops_the_steps_and_the_call_can_be_repeated(own: Plac
     assert install(own)
 
 
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+@needs_systemd
 def test_written_units_verify_without_a_word(machine: Place, own: Place, tmp_path: Path) -> None:
     program = tmp_path / "a place" / "bertd"
     program.parent.mkdir()
@@ -172,11 +171,5 @@ def test_written_units_verify_without_a_word(machine: Place, own: Place, tmp_pat
         install(replace(place, program=program), lingers=False)
         top = place.root if place.user is None else place.home
         units = [*top.rglob("bertd.service"), *top.rglob("bertd.socket")]
-        verdict = subprocess.run(
-            ["systemd-analyze", "verify", scope, "--man=no", *units],
-            capture_output=True,
-            text=True,
-            env={"XDG_RUNTIME_DIR": str(tmp_path), "PATH": "/usr/bin:/bin"},
-            check=False,
-        )
+        verdict = analyze("verify", scope, "--man=no", *units)
         assert (verdict.returncode, verdict.stderr, verdict.stdout) == (0, "", "")

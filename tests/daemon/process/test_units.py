@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -31,18 +32,20 @@ def installed(unit: Path, folder: Path) -> Path:
     return copy
 
 
-def analyze(*arguments: str | Path, runtime: Path) -> subprocess.CompletedProcess[str]:
+def analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     assert ANALYZE is not None
-    env = os.environ | {"XDG_RUNTIME_DIR": str(runtime)}
-    return subprocess.run(
-        [ANALYZE, *arguments], capture_output=True, text=True, env=env, timeout=PATIENCE_S, check=False
-    )
+    # With a short path: other units of the machine have sockets in it, whose paths have at most 107 characters.
+    with tempfile.TemporaryDirectory(dir="/tmp") as runtime:
+        env = os.environ | {"XDG_RUNTIME_DIR": runtime}
+        return subprocess.run(
+            [ANALYZE, *arguments], capture_output=True, text=True, env=env, timeout=PATIENCE_S, check=False
+        )
 
 
 @needs_systemd
 def test_the_system_units_verify_without_a_word(tmp_path: Path) -> None:
     units = [installed(UNITS / name, tmp_path) for name in ("bertd.service", "bertd.socket")]
-    verdict = analyze("verify", "--man=no", *units, runtime=tmp_path)
+    verdict = analyze("verify", "--man=no", *units)
     # It exits 0 for unknown keys and bad values too; only an empty output means valid.
     assert (verdict.returncode, verdict.stderr, verdict.stdout) == (0, "", "")
 
@@ -50,7 +53,7 @@ def test_the_system_units_verify_without_a_word(tmp_path: Path) -> None:
 @needs_systemd
 def test_the_user_unit_verifies_without_a_word(tmp_path: Path) -> None:
     unit = installed(UNITS / "user" / "bertd.service", tmp_path)
-    verdict = analyze("verify", "--user", "--man=no", unit, runtime=tmp_path)
+    verdict = analyze("verify", "--user", "--man=no", unit)
     assert (verdict.returncode, verdict.stderr, verdict.stdout) == (0, "", "")
 
 
@@ -58,13 +61,13 @@ def test_the_user_unit_verifies_without_a_word(tmp_path: Path) -> None:
 def test_an_unknown_key_would_be_noticed(tmp_path: Path) -> None:
     unit = installed(UNITS / "user" / "bertd.service", tmp_path)
     unit.write_text(unit.read_text().replace("WatchdogSec=", "WatchdgSec="))
-    assert "WatchdgSec" in analyze("verify", "--user", "--man=no", unit, runtime=tmp_path).stderr
+    assert "WatchdgSec" in analyze("verify", "--user", "--man=no", unit).stderr
 
 
 @needs_systemd
 def test_the_system_unit_is_exposed_no_more_than_it_must_be(tmp_path: Path) -> None:
     unit = installed(UNITS / "bertd.service", tmp_path)
-    verdict = analyze("security", "--offline=true", "--threshold=15", unit, runtime=tmp_path)
+    verdict = analyze("security", "--offline=true", "--threshold=15", unit)
     assert verdict.returncode == 0, verdict.stdout
 
 
