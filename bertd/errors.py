@@ -28,6 +28,8 @@
     |  |- ReadOnlyError        it serves what could be read of such a queue, and changes nothing
     |  |- ConfigurationError   its configuration is wrong
     |  |- StillReadingError    it has not read all that the answer needs
+    |  |- UnknownHookError     no such hook
+    |  |- DeliveryError        an event did not reach a hook
     |  `- DaemonBusyError     another daemon owns the state folder or the socket
     `- ClientError         the daemon could not be reached or refused
        `- DaemonUnreachableError  nobody listens on the socket
@@ -194,6 +196,23 @@ class ReadOnlyError(DaemonError):
     """The daemon serves what it could read of such a queue, and changes nothing."""
 
     exit_code = 69
+
+
+class UnknownHookError(DaemonError):
+    """No hook of the daemon's configuration has that name."""
+
+    exit_code = 4
+
+
+class DeliveryError(DaemonError):
+    """One attempt to deliver an event to a hook failed."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, may_retry: bool = True) -> None:
+        """`may_retry`: the cause may go away by itself."""
+        super().__init__(message)
+        self.may_retry = may_retry
 
 
 class StillReadingError(DaemonError):

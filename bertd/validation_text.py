@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 if TYPE_CHECKING:
     from pydantic import BaseModel, ValidationError
@@ -89,6 +89,11 @@ def _describe_mistake(detail: object, *, name: str, model: type[BaseModel]) -> s
     location = [str(part) for part in detail["loc"]]
     message = describe_problem(detail)
     section = f"{name}: [{location[0]}]" if location else name
+    if len(location) > 1 and isinstance(detail["loc"][1], int):
+        section = f"{name}: [[{location[0]}]] number {detail['loc'][1] + 1}"
+        del location[1]
+    if detail["type"] == "tuple_type" and len(location) == 1:
+        return f"{name}: {location[0]} is a list of tables; write [[{location[0]}]] and its keys for each"
     if detail["type"] == "extra_forbidden":
         known = _known_keys(model, location[:-1])
         near = difflib.get_close_matches(location[-1], known, n=1)
@@ -113,4 +118,7 @@ def _describe_mistake(detail: object, *, name: str, model: type[BaseModel]) -> s
 def _known_keys(model: type[BaseModel], location: list[str]) -> list[str]:
     if not location:
         return list(model.model_fields)
-    return list(cast("type[BaseModel]", model.model_fields[location[0]].annotation).model_fields)
+    annotation = model.model_fields[location[0]].annotation
+    # Of a list of tables, the model of one of them.
+    row = next(iter(get_args(annotation)), annotation)
+    return list(cast("type[BaseModel]", row).model_fields)

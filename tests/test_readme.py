@@ -9,7 +9,7 @@ import pytest
 
 from bertd.cli import app, exit_codes
 from bertd.cli.commands import programs
-from bertd.cli.commands.daemon import service
+from bertd.cli.commands.daemon import hooks, service
 from bertd.cli.commands.scoring import glue_submission
 
 ROOT = Path(__file__).parent.parent
@@ -21,8 +21,15 @@ _FOLDERS = ("bertd", "tui", "tests", "docs", "recipes", "systemd", r"\.ci")
 
 def _verbs() -> list[str]:
     names = [command.callback.__name__ for command in app.app.registered_commands if command.callback]
-    groups = {"data": programs.data_app, "glue": glue_submission.glue_app, "service": service.service_app}
-    return names + [f"{name} {verb.name}" for name, group in groups.items() for verb in group.registered_commands]
+    groups = {
+        "data": programs.data_app,
+        "glue": glue_submission.glue_app,
+        "hooks": hooks.hooks_app,
+        "service": service.service_app,
+    }
+    return [*names, "hooks"] + [
+        f"{name} {verb.name}" for name, group in groups.items() for verb in group.registered_commands
+    ]
 
 
 def _map() -> list[str]:
@@ -37,7 +44,7 @@ def test_every_command_is_in_the_table(verb: str) -> None:
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    named = set(re.findall(r"`bertd ((?:data |glue |service )?[a-z]+)", README))
+    named = set(re.findall(r"`bertd ((?:data |glue |hooks (?=test)|service )?[a-z]+)", README))
     assert named <= set(_verbs())
 
 

@@ -59,6 +59,8 @@ class AsyncClient:
     audit = _in_thread(Client.audit)
     garbage = _in_thread(Client.garbage)
     delete_garbage = _in_thread(Client.delete_garbage)
+    hooks = _in_thread(Client.hooks)
+    test_hook = _in_thread(Client.test_hook)
     drain = _in_thread(Client.drain)
     undrain = _in_thread(Client.undrain)
     scores = _in_thread(Client.scores)

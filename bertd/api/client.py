@@ -21,6 +21,8 @@ from bertd.api.models import (
     GarbageRequest,
     GarbageView,
     GridEstimateView,
+    HookTestView,
+    HookView,
     JobView,
     LogView,
     RunView,
@@ -196,6 +198,14 @@ class Client(TypedRequests):
     def delete_garbage(self, request: GarbageRequest) -> list[GarbageView]:
         """Delete what of ended jobs nothing needs, and return what went."""
         return self._parse(GarbageDeletedView, self._post("/v1/garbage", request.model_dump_json())).deleted
+
+    def hooks(self) -> list[HookView]:
+        """The hooks of the daemon's configuration, each with what became of its newest event."""
+        return self._get_list(HookView, "/v1/hooks")
+
+    def test_hook(self, name: str) -> HookTestView:
+        """Send a test event to a hook; `newest_test` of the hook says what became of it."""
+        return self._parse(HookTestView, self._post(f"/v1/hooks/{path_segment(name)}/test", None))
 
     def drain(self, device: str) -> DeviceView:
         """Start no more jobs on a device, named by its number, its UUID or a beginning of that, or cpu."""

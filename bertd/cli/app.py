@@ -15,7 +15,7 @@ import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import budget, job_commands, logs, programs, query_commands
-from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, service
+from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.scoring import export, glue_submission
 from bertd.cli.commands.submitting import finetune, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
@@ -62,6 +62,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
 _GROUPS = {
     "data": (programs.data_app, "Data"),
     "glue": (glue_submission.glue_app, "Data"),
+    "hooks": (hooks.hooks_app, "The daemon"),
     "service": (service.service_app, "The daemon"),
 }
 _WITH_NEGATIVE_NUMBERS = (budget.budget, job_commands.priority)

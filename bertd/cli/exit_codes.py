@@ -6,7 +6,7 @@ MEANINGS: dict[int, str] = {
     0: "done",
     1: "any other error; doctor: there is a fault",
     2: "the command, the recipe or the budget is wrong",
-    4: "no such job or run",
+    4: "no such job, run or hook",
     5: "the job's state does not allow it",
     10: "wait: the job failed",
     11: "wait: the job was cancelled",

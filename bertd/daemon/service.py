@@ -155,9 +155,24 @@ class _Daemon:
             self._services.scheduler_loop.stop()
             server.should_exit = True
             await asyncio.gather(server_task, scheduler_task, report_task, return_exceptions=True)
+            if not self._is_read_only:
+                await self._stop_hooks()
+
+    async def _stop_hooks(self) -> None:
+        try:
+            await self._services.hooks.stop()
+        except StorageError as error:
+            logger.error("what hooks delivered at the end is not in the event log: %s", error)
 
     def _tick(self) -> bool:
-        return False if self._is_read_only else self._services.scheduler.tick()
+        """One round of the scheduler, and of the hooks, which a failure of the other does not silence."""
+        if self._is_read_only:
+            return False
+        try:
+            return self._services.scheduler.tick()
+        finally:
+            self._services.device_losses.report(now=time.time())
+            self._services.hooks.advance()
 
     def _install_signal_handlers(self) -> None:
         loop = asyncio.get_running_loop()

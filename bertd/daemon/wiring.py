@@ -23,11 +23,13 @@ from bertd.daemon.configuration.live import LiveConfiguration
 from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration
 from bertd.daemon.garbage.collect import GarbageCollector
 from bertd.daemon.grids.marker_grids import MarkerGrids
+from bertd.daemon.hooks.hooks import Hooks
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
+from bertd.daemon.scheduling.devices.device_losses import DeviceLosses
 from bertd.daemon.scheduling.devices.inventory import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import RunnerCommand, Runners
@@ -66,6 +68,8 @@ class Services:
     views: Views
     request_handler: RequestHandler
     configuration: LiveConfiguration
+    hooks: Hooks
+    device_losses: DeviceLosses
 
     def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
         """The parts that the API's handlers call."""
@@ -77,6 +81,7 @@ class Services:
             hub=self.hub,
             latencies=self.latencies,
             configuration=self.configuration,
+            hooks=self.hooks,
             shut_down=shut_down,
         )
 
@@ -101,6 +106,7 @@ def build_services(
     configuration = LiveConfiguration(sources, started, report=_reporter(database, events))
     queue = Queue(database, events, root=paths.root)
     queue.reserve_ids_up_to(_highest_job_id(paths))
+    hooks = Hooks(database, events, configured=lambda: configuration.values.hooks)
     devices = Devices(pynvml, finetunings_per_gpu=started.values.devices.finetunings_per_gpu)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
@@ -184,6 +190,7 @@ def build_services(
         ),
         garbage=GarbageCollector(queue, events),
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
+        hooks=hooks,
         views=views,
         queued_jobs_limit=lambda: configuration.values.limits.queued_jobs_per_user,
         commands_for_operators=lambda: configuration.values.commands.for_operators,
@@ -201,6 +208,8 @@ def build_services(
         views=views,
         request_handler=request_handler,
         configuration=configuration,
+        hooks=hooks,
+        device_losses=DeviceLosses(database, events, lost=lambda: devices.lost),
     )
 
 

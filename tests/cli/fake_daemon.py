@@ -26,6 +26,8 @@ from bertd.api.models import (
     GarbageDeletedView,
     GarbageView,
     GridEstimateView,
+    HookTestView,
+    HookView,
     JobView,
     LogView,
     RunView,
@@ -75,6 +77,7 @@ class FakeDaemon:
     grid_estimate: GridEstimateView = field(default_factory=samples.grid_estimate)
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
     audit: list[AuditView] = field(default_factory=samples.audit)
+    hooks: list[HookView] = field(default_factory=samples.hooks)
     garbage: list[GarbageView] = field(default_factory=samples.garbage)
     configuration: list[ConfigurationKeyView] = field(default_factory=samples.configuration)
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
@@ -152,6 +155,8 @@ class FakeDaemon:
                 return _ok(self.status.events[::-1])
             case ["garbage"]:
                 return _ok(self.garbage)
+            case ["hooks"]:
+                return _ok(self.hooks)
             case ["audit"]:
                 return _ok(self.audit)
             case ["configuration"]:
@@ -179,6 +184,8 @@ class FakeDaemon:
                 return _ok(samples.device(id, drained_by="ada (uid 7)" if verb == "drain" else None), status=202)
             case ["runs", _, "budget"]:
                 return _ok(self.runs[0], status=202)
+            case ["hooks", name, "test"]:
+                return _ok(HookTestView(hook=name, event_id=40, timeout_s=1.0), status=202)
         return _ok(self.status.version, status=202)
 
     def _listed_jobs(self, request: Request) -> list[JobView]:

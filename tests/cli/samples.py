@@ -10,6 +10,8 @@ from bertd.api.models import (
     EventView,
     GarbageView,
     GridEstimateView,
+    HookOutcomeView,
+    HookView,
     JobView,
     RunView,
     ScoreView,
@@ -232,6 +234,24 @@ def audit() -> list[AuditView]:
         AuditView(
             id=11, t=NOW - 60, user="ada", uid=7, pid=3, request="POST /v1/jobs", key=None, status=201, outcome="done"
         ),
+    ]
+
+
+def hooks() -> list[HookView]:
+    delivered = HookOutcomeView(
+        t=NOW, event="failed", event_id=31, is_delivered=True, detail="exit status 0 after 0.1 s", num_attempts=2
+    )
+    return [
+        HookView(
+            name="mail",
+            kind="command",
+            target="/usr/local/bin/notify",
+            events=["failed", "done"],
+            is_signed=False,
+            num_waiting=0,
+            newest=delivered,
+            newest_test=delivered.model_copy(update={"event": "test", "event_id": 40, "num_attempts": 1}),
+        )
     ]
 
 

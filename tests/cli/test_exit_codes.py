@@ -43,9 +43,10 @@ ARGUMENTS = {
     "undrain": ["cpu"],
     "gc": [],
     "audit": [],
+    "hooks": [],
 }
 """Arguments with which each subcommand asks the daemon."""
-READING = {"audit", "gc", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
+READING = {"audit", "gc", "hooks", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
 WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor", "config", "backup", "restore"}
 
 

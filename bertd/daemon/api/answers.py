@@ -27,7 +27,7 @@ _REFUSAL: dict[str, Any] = {
 _MEANINGS = {
     400: "The request is not HTTP or not JSON.",
     403: "The peer may read but not change.",
-    404: "There is no such job, run, device or path.",
+    404: "There is no such job, run, device, hook or path.",
     409: "The job's state does not allow it, or its log has no times.",
     413: "The body is larger than any of this API.",
     415: "The body is not declared as application/json.",

@@ -11,6 +11,7 @@ from bertd.daemon.api.event_stream import EventHub
 from bertd.daemon.api.requests import RequestHandler
 from bertd.daemon.api.views import Views
 from bertd.daemon.configuration.live import LiveConfiguration
+from bertd.daemon.hooks.hooks import Hooks
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.jobs.store.queue import Queue
@@ -27,6 +28,7 @@ class ApiServices:
     hub: EventHub
     latencies: Latencies
     configuration: LiveConfiguration
+    hooks: Hooks
     shut_down: Callable[[], None]
 
 

@@ -25,6 +25,7 @@ from bertd.daemon.api.routes import (
     device_routes,
     event_routes,
     garbage_routes,
+    hook_routes,
     job_routes,
     run_routes,
     series_routes,
@@ -42,6 +43,7 @@ _ROUTERS = (
     sweep_routes.router,
     event_routes.router,
     garbage_routes.router,
+    hook_routes.router,
 )
 
 

@@ -192,6 +192,7 @@ class AuditedChanges:
 _HTTP_STATUS = {
     "UnknownJobError": 404,
     "UnknownDeviceError": 404,
+    "UnknownHookError": 404,
     "TransitionError": 409,
     "QuotaError": 409,
     "QueueError": 409,

@@ -28,6 +28,7 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
 from bertd.daemon.garbage.find_garbage import Garbage
+from bertd.daemon.hooks.hooks import Hooks
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
@@ -73,6 +74,7 @@ class RequestHandler:
         device_drains: DeviceDrains,
         sweeps: SweepRequests,
         garbage: GarbageCollector,
+        hooks: Hooks,
         views: Views,
         queued_jobs_limit: Callable[[], int],
         commands_for_operators: Callable[[], bool],
@@ -91,6 +93,7 @@ class RequestHandler:
         self._device_drains = device_drains
         self.sweeps = sweeps
         self.garbage = garbage
+        self._hooks = hooks
         self._views = views
         self._queued_jobs_limit = queued_jobs_limit
         self._commands_for_operators = commands_for_operators
@@ -197,6 +200,13 @@ class RequestHandler:
                     name, is_drained=is_drained, asked_by=mutation.asked_by, now=time.time()
                 )
                 change.finish(self._views.device(device))
+        return change.answer
+
+    def test_hook(self, name: str, mutation: Mutation) -> Answer:
+        """Send a test event to a hook."""
+        with self.changes.change(mutation) as change:
+            if change.is_new:
+                change.finish(self._hooks.request_test(name, asked_by=mutation.asked_by, now=time.time()))
         return change.answer
 
     def delete_garbage(self, found: list[Garbage], mutation: Mutation, *, taken: list[Taken]) -> Answer:

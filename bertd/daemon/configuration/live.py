@@ -66,11 +66,13 @@ class LiveConfiguration:
 def describe_changes(before: LoadedConfiguration, after: LoadedConfiguration) -> list[str]:
     """One phrase for each key whose value is another, and whether it waits for a start. Pure."""
     values = {key: value for key, value, _ in before.rows()}
+    # What is shown of hooks has no arguments and no paths of URLs.
+    has_other_hooks = before.values.hooks != after.values.hooks
     return [
         f"{key} = {_text(value)}, was {_text(values[key])} ({Path(origin).name if '/' in origin else origin})"
         + (": applies when the daemon is started again" if key in _AT_START else "")
         for key, value, origin in after.rows()
-        if value != values[key]
+        if value != values[key] or (key == "hooks" and has_other_hooks)
     ]
 
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from bertd.daemon.hooks.hook_events import HookEvent
 
 _MAX_QUEUED_JOBS = 1_000_000
+_MAX_HOOKS = 16
+"""Each has a thread."""
 
 
 class _Section(BaseModel):
@@ -49,6 +54,91 @@ class CommandsSection(_Section):
     `bertd submit --command`; if not, only root and that user may."""
 
 
+class WebhooksSection(_Section):
+    allowed_hosts: tuple[Annotated[str, Field(pattern=r"^[a-z0-9.:-]{1,253}$")], ...] = ()
+    """Hosts beyond this machine that the URL of a hook may have, as they stand in it, in lower case."""
+
+
+class HookSection(_Section):
+    """A program or a webhook that is called when something happens; see docs/hooks.md."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+    on: Annotated[tuple[HookEvent, ...], Field(min_length=1)]
+    """The events that call it."""
+    command: Annotated[tuple[str, ...], Field(min_length=1, max_length=64)] | None = None
+    """A program, by its absolute path, and its arguments."""
+    url: Annotated[str, Field(max_length=2_000)] | None = None
+    """http or https, of this machine or of a host in `webhooks.allowed_hosts`."""
+    unix: Annotated[str, Field(min_length=1, max_length=107), AfterValidator(_require_absolute)] | None = None
+    """Path of a Unix socket that speaks HTTP."""
+    secret_file: Annotated[str, Field(min_length=1), AfterValidator(_require_absolute)] | None = None
+    """Of mode 0600: the key of the signature that a webhook gets."""
+    timeout_s: Annotated[float, Field(ge=1, le=300)] = 10.0
+    """After which a delivery is broken off."""
+
+    @field_validator("on")
+    @classmethod
+    def _refuse_test(cls, events: tuple[HookEvent, ...]) -> tuple[HookEvent, ...]:
+        if HookEvent.TEST in events:
+            raise ValueError("leave out test: `bertd hooks test` calls every hook")
+        return events
+
+    @field_validator("command")
+    @classmethod
+    def _require_program(cls, command: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        if command is not None:
+            _require_absolute(command[0])
+            if any("\0" in word for word in command):
+                raise ValueError("give text without NUL characters")
+        return command
+
+    @field_validator("url")
+    @classmethod
+    def _require_url(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("give http://HOST/... or https://HOST/...")
+        if parts.username is not None or parts.fragment or not url.isascii() or any(c <= " " for c in url):
+            raise ValueError("give a URL without user, password, fragment, spaces and other than ASCII characters")
+        return url
+
+    @model_validator(mode="after")
+    def _require_one_target(self) -> Self:
+        if sum(target is not None for target in (self.command, self.url, self.unix)) != 1:
+            raise ValueError("give one of command, url and unix")
+        if self.command is not None and self.secret_file is not None:
+            raise ValueError("leave out secret_file: only webhooks are signed")
+        return self
+
+    @property
+    def kind(self) -> Literal["command", "url", "unix"]:
+        return "command" if self.command is not None else "url" if self.url is not None else "unix"
+
+    @property
+    def host(self) -> str | None:
+        """Of the URL."""
+        return None if self.url is None else urlsplit(self.url).hostname
+
+    @property
+    def target(self) -> str:
+        """For everybody to see: without arguments, path and query, which may hold secrets."""
+        if self.command is not None:
+            return self.command[0]
+        if self.url is not None:
+            parts = urlsplit(self.url)
+            return f"{parts.scheme}://{parts.netloc}/..."
+        return str(self.unix)
+
+
+def _require_distinct_names(hooks: tuple[HookSection, ...]) -> tuple[HookSection, ...]:
+    names = [hook.name for hook in hooks]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        raise ValueError(f"two hooks are named {repeated[0]}; give each a name of its own")
+    return hooks
+
+
 class Configuration(_Section):
     """All of bertd.toml; every key has a default."""
 
@@ -56,3 +146,8 @@ class Configuration(_Section):
     devices: DevicesSection = DevicesSection()
     limits: LimitsSection = LimitsSection()
     commands: CommandsSection = CommandsSection()
+    webhooks: WebhooksSection = WebhooksSection()
+    hooks: Annotated[
+        tuple[HookSection, ...], Field(max_length=_MAX_HOOKS), AfterValidator(_require_distinct_names)
+    ] = ()
+    """`[[hooks]]`; one value: the hooks of a later file replace those of an earlier one."""

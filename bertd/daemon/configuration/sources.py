@@ -1,8 +1,9 @@
 """Find the files of the configuration, read them in order, and say where each value came from.
 
 A later file overrides an earlier one, key by key: /etc/bertd/bertd.toml, /etc/bertd/bertd.toml.d/*.toml in the order of
-their names, then the same two in ~/.config/bertd. An environment variable overrides files, and an option of `bertd
-start` overrides both. Each file is checked as a whole, so that a mistake names its file.
+their names, then the same two in ~/.config/bertd. The hooks are a list and one value: a later list replaces an earlier
+one. An environment variable overrides files, and an option of `bertd start` overrides both. Each file is checked as a
+whole, so that a mistake names its file.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from typing import TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from bertd.daemon.configuration.schema import Configuration
+from bertd.daemon.hooks.webhook import is_loopback
 from bertd.errors import ConfigurationError
 from bertd.run.paths import default_state_dir
 from bertd.validation_text import describe_mistakes
 
 Value: TypeAlias = bool | int | float | str | None
-"""Of a key; None if it is not set."""
+"""Of a key, as it is shown; None if it is not set."""
+_Tree: TypeAlias = dict[str, dict[str, object] | list[object]]
+"""As in TOML: the keys of sections, and the list of hooks."""
 
 FILE_NAME = "bertd.toml"
 SYSTEM_FOLDER = Path("/etc/bertd")
@@ -65,10 +69,13 @@ class LoadedConfiguration:
 
     def rows(self) -> Iterator[tuple[str, Value, str]]:
         """Each key as `section.key`, its value, and its origin."""
-        for section, keys in self.values.model_dump(mode="json").items():
+        for section, keys in self.values.model_dump(mode="json", exclude={"hooks"}).items():
             for key, value in keys.items():
                 name = f"{section}.{key}"
-                yield name, value, self.origins.get(name, "default")
+                shown = (", ".join(value) or None) if isinstance(value, list) else value
+                yield name, shown, self.origins.get(name, "default")
+        hooks = ", ".join(f"{hook.name} ({hook.target})" for hook in self.values.hooks)
+        yield "hooks", hooks or None, self.origins.get("hooks", "default")
 
     @property
     def state_dir(self) -> Path:
@@ -97,9 +104,10 @@ def read_configuration(sources: ConfigurationSources) -> LoadedConfiguration:
     """Read all sources.
 
     Raises:
-        ConfigurationError: a file cannot be read, is not TOML, or has a key or value that is not known.
+        ConfigurationError: a file cannot be read, is not TOML, or has a key or value that is not known; or a hook's URL
+            has a host that is not allowed.
     """
-    tree: dict[str, dict[str, Value]] = {}
+    tree: _Tree = {}
     origins: dict[str, str] = {}
     for file in sources.files():
         _override(tree, origins, _read_file(file), origin=str(file))
@@ -110,19 +118,38 @@ def read_configuration(sources: ConfigurationSources) -> LoadedConfiguration:
     for name, value in sources.options.items():
         section, _, key = name.partition(".")
         _override(tree, origins, {section: {key: value}}, origin=f"--{key.replace('_', '-')}")
-    return LoadedConfiguration(values=Configuration.model_validate_json(json.dumps(tree)), origins=origins)
+    values = Configuration.model_validate_json(json.dumps(tree))
+    _check_hosts(values, origin=origins.get("hooks", ""))
+    return LoadedConfiguration(values=values, origins=origins)
 
 
 def _override(
-    tree: dict[str, dict[str, Value]],
-    origins: dict[str, str],
-    changes: Mapping[str, Mapping[str, Value]],
-    *,
-    origin: str,
+    tree: _Tree, origins: dict[str, str], changes: Mapping[str, Mapping[str, object] | list[object]], *, origin: str
 ) -> None:
     for section, keys in changes.items():
-        tree.setdefault(section, {}).update(keys)
+        if isinstance(keys, list):
+            tree[section] = keys
+            origins[section] = origin
+            continue
+        before = tree.setdefault(section, {})
+        assert isinstance(before, dict)
+        before.update(keys)
         origins.update({f"{section}.{key}": origin for key in keys})
+
+
+def _check_hosts(values: Configuration, *, origin: str) -> None:
+    """Refuse a hook whose URL leaves the machine for a host that is not allowed; the two may be in different files.
+
+    Raises:
+        ConfigurationError: there is one.
+    """
+    for hook in values.hooks:
+        host = hook.host
+        if host is not None and not is_loopback(host) and host not in values.webhooks.allowed_hosts:
+            raise ConfigurationError(
+                f"{origin}: [[hooks]] {hook.name}: url: {host} is not this machine; "
+                "add it to allowed_hosts in [webhooks]"
+            )
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -137,7 +164,7 @@ def _files_in(folder: Path) -> list[Path]:
     return [*([file] if os.path.lexists(file) else []), *added]
 
 
-def _read_file(path: Path) -> dict[str, dict[str, Value]]:
+def _read_file(path: Path) -> _Tree:
     """The keys that a file sets, checked.
 
     Raises:
@@ -167,6 +194,7 @@ def _read_file(path: Path) -> dict[str, dict[str, Value]]:
     return {name: _set_keys(getattr(checked, name)) for name in checked.model_fields_set}
 
 
-def _set_keys(section: BaseModel) -> dict[str, Value]:
-    keys: dict[str, Value] = section.model_dump(mode="json", include=section.model_fields_set)
-    return keys
+def _set_keys(section: BaseModel | tuple[BaseModel, ...]) -> dict[str, object] | list[object]:
+    if isinstance(section, tuple):
+        return [_set_keys(row) for row in section]
+    return section.model_dump(mode="json", include=section.model_fields_set)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from bertd.daemon.metrics.budget_milestones import BudgetMilestones
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.metrics_follower import NumberedRecord
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -45,6 +46,7 @@ class JournalFollower:
         self._events = events
         self._run_metrics = run_metrics
         self._clock = clock
+        self._milestones = BudgetMilestones(database=database, events=events, run_metrics=run_metrics)
         self._unapplied: dict[int, list[NumberedRecord]] = {}
         """By job: records that were read from its journal and could not be applied."""
 
@@ -62,6 +64,7 @@ class JournalFollower:
         except BertdError:
             self._unapplied[job.id] = numbered_records
             raise
+        self._milestones.report(job, now=self._clock())
         self._run_metrics.store_if_due(job)
         return bool(numbered_records)
 

@@ -272,7 +272,7 @@ class Queue:
                 (after, reason, started_t, ended_t, job_id),
             )
             moved = self.get(job_id)
-            self._append_event(moved, now=now)
+            self._append_event(moved, now=now, actor=actor)
         return moved
 
     def apply(self, job_id: int, change: JobChange, *, actor: Actor, now: float) -> Job:
@@ -306,9 +306,12 @@ class Queue:
     def _job(self, row: sqlite3.Row) -> Job:
         return _read_job(row, root=self.root)
 
-    def _append_event(self, job: Job, *, now: float) -> None:
+    def _append_event(self, job: Job, *, now: float, actor: Actor = Actor.PERSON) -> None:
         text = f"job {job.id} {job.name} is {job.state}: {job.reason}"
-        data: dict[str, object] = {"kind": job.kind, "name": job.name, "state": job.state, "reason": job.reason}
+        data: dict[str, object] = {
+            **{"kind": job.kind, "name": job.name, "state": job.state, "reason": job.reason},
+            "actor": actor,
+        }
         self._events.append("job", text, now=now, job_id=job.id, run_id=job.run_id, data=data)
 
     # ---- Leases ------------------------------------------------------------------------------------

@@ -154,6 +154,13 @@ AND folder NOT LIKE '%/runs/' || run_id || '/%';
 UPDATE jobs SET folder = printf('commands/%06d', id)
 WHERE kind = 'command' AND folder LIKE '%' || printf('/commands/%06d', id);
 """,
+    """
+CREATE TABLE budget_milestones (
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    share REAL NOT NULL,            -- of the run's budget, that was reported as spent
+    PRIMARY KEY (job_id, share)
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

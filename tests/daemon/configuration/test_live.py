@@ -17,6 +17,12 @@ finetunings_per_gpu = 3
 queued_jobs_per_user = 7
 [commands]
 for_operators = false
+[webhooks]
+allowed_hosts = ["chat.example.org"]
+[[hooks]]
+name = "mail"
+command = ["/bin/mail"]
+on = ["done"]
 """
 _APPLIES_AT_A_START = {"daemon.state_dir", "devices.finetunings_per_gpu"}
 

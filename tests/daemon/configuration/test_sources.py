@@ -41,6 +41,8 @@ def test_a_later_source_overrides_key_by_key_and_is_named(tmp_path: Path) -> Non
         ("devices.finetunings_per_gpu", 3, str(own)),
         ("limits.queued_jobs_per_user", 20, str(system / "bertd.toml.d" / "20.toml")),
         ("commands.for_operators", True, "default"),
+        ("webhooks.allowed_hosts", None, "default"),
+        ("hooks", None, "default"),
     ]
     assert loaded.state_dir == Path("/srv/b")
 
@@ -87,6 +89,20 @@ def test_with_a_file_it_alone_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
         (b"[daemon]\nkeep_running_on_stop = 'yes'", "keep_running_on_stop = 'yes': give true or false"),
         (b"devices = 3", "3 is not a section"),
         (b"\xff\xfe[", "is not UTF-8"),
+        (b"[hooks]\nname = 'a'", "hooks is a list of tables; write [[hooks]]"),
+        (b"[[hooks]]\nname = 'a'\non = ['done']", "[[hooks]] number 1: give one of command, url and unix"),
+        (b"[[hooks]]\nname = 'a'\nurl = 'http://[::1'\non = ['done']", "[[hooks]] number 1: url = "),
+        (b"[[hooks]]\non = ['done']\nunix = '/s'", "[[hooks]] number 1: key 'name' is missing"),
+        (b"[[hooks]]\nname = 'a'\nunix = '/s'\non = ['dome']", "[[hooks]] number 1: on = 'dome': give "),
+        (b"[[hooks]]\nname = 'a'\nunix = '/s'\non = ['test']", "leave out test"),
+        (
+            b"[[hooks]]\nname = 'a'\nunix = '/s'\non = ['done']\ncomand = []",
+            "unknown key 'comand'; did you mean command",
+        ),
+        (b"[[hooks]]\nname = 'a'\ncommand = ['notify']\non = ['done']", "give an absolute path"),
+        (b"[[hooks]]\nname = 'a'\nurl = 'http://a:b@localhost/'\non = ['done']", "give a URL without user"),
+        (b"[[hooks]]\nname = 'a'\nunix = '/s'\non = ['done']\n" * 2, "two hooks are named a"),
+        (b"[webhooks]\nallowed_hosts = ['A b']", "allowed_hosts = 'A b'"),
         (b"x" * 300_000, "larger than 256 KiB"),
     ],
 )
@@ -142,3 +158,42 @@ def test_a_bad_file_leaves_the_earlier_configuration(tmp_path: Path) -> None:
     file.write_text("[limits]\nqueued_jobs_per_user = 7\n")
     live.reload()
     assert said[1] == "the configuration was reloaded: nothing has changed"
+
+
+# ---- Hooks ------------------------------------------------------------------------------------------
+
+CHAT = "[[hooks]]\nname = 'chat'\nurl = 'https://chat.example.org/k{key}'\non = ['failed']\n"
+
+
+def test_the_hooks_of_a_later_file_replace_those_of_an_earlier_one(tmp_path: Path) -> None:
+    write(tmp_path / "bertd.toml", "[[hooks]]\nname = 'mail'\ncommand = ['/bin/mail', 'secret']\non = ['done']\n")
+    sources = ConfigurationSources(folders=(tmp_path,))
+    assert list(read_configuration(sources).rows())[-1] == ("hooks", "mail (/bin/mail)", str(tmp_path / "bertd.toml"))
+    later = write(tmp_path / "bertd.toml.d" / "10.toml", "[[hooks]]\nname = 'panel'\nunix = '/s'\non = ['done']\n")
+    loaded = read_configuration(sources)
+    assert [hook.name for hook in loaded.values.hooks] == ["panel"]
+    assert list(loaded.rows())[-1] == ("hooks", "panel (/s)", str(later))
+
+
+def test_a_host_beyond_the_machine_must_be_allowed_in_whichever_file(tmp_path: Path) -> None:
+    own = write(tmp_path / "bertd.toml", CHAT.format(key=1))
+    sources = ConfigurationSources(folders=(tmp_path,))
+    with pytest.raises(ConfigurationError, match="chat: url: chat.example.org is not this machine; add it") as refused:
+        read_configuration(sources)
+    assert str(refused.value).startswith(str(own))
+    write(tmp_path / "bertd.toml.d" / "10.toml", "[webhooks]\nallowed_hosts = ['chat.example.org', 'b.example.org']\n")
+    loaded = read_configuration(sources)
+    values = {key: value for key, value, _ in loaded.rows()}
+    assert values["webhooks.allowed_hosts"] == "chat.example.org, b.example.org"
+    assert values["hooks"] == "chat (https://chat.example.org/...)"
+
+
+def test_a_change_of_what_is_not_shown_of_a_hook_is_a_change(tmp_path: Path) -> None:
+    allowed = "[webhooks]\nallowed_hosts = ['chat.example.org']\n"
+    write(tmp_path / "bertd.toml", allowed + CHAT.format(key=1))
+    sources, said = ConfigurationSources(folders=(tmp_path,)), list[str]()
+    live = LiveConfiguration(sources, read_configuration(sources), report=said.append)
+    write(tmp_path / "bertd.toml", allowed + CHAT.format(key=2))
+    live.reload()
+    assert live.values.hooks[0].url == "https://chat.example.org/k2"
+    assert "hooks = chat (https://chat.example.org/...)" in said[0] and "k2" not in said[0]

@@ -208,6 +208,23 @@ def test_folders_of_the_eighth_version_are_stored_without_the_state_folder(
     database.close()
 
 
+def test_a_queue_of_the_ninth_version_gets_milestones_of_budgets(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:8])} PRAGMA user_version = 9;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = "1, 'pretrain', 'x', 'running', '', 0, '1-x', 'runs/1-x', 'cpu', 1, 0, 0.0"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    database = Database(path)
+    assert Queue(database, EventLog(database)).get(1).name == "x"
+    with database.transaction():
+        database.execute("INSERT INTO budget_milestones (job_id, share) VALUES (1, 0.5)")
+    database.close()
+    database = Database(path)
+    assert database.execute("SELECT share FROM budget_milestones WHERE job_id = 1").fetchone()["share"] == 0.5
+    database.close()
+
+
 def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
     for _ in range(3):
         writer = subprocess.Popen(

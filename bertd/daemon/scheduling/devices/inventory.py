@@ -30,6 +30,10 @@ _FINETUNING_BYTES = 12 * 10**9
 """For each: BERT-large with AdamW in fp32 has 5.4 GB of states, and a batch of 32 x 128 tokens takes about as much."""
 
 
+_GPU_IS_LOST = 15
+"""NVML_ERROR_GPU_IS_LOST. Source: nvml.h."""
+
+
 class Nvml(Protocol):
     """The part of pynvml that is used; tests pass their own."""
 
@@ -77,6 +81,8 @@ class Devices:
             logger.warning("%s", visible.left_out_reason)
         self._cpu_name = _cpu_name()
         self._samples: list[DeviceView] = []
+        self.lost: frozenset[str] = frozenset()
+        """UUIDs of the GPUs that the driver reports as lost, as of the newest sample."""
         self._stop_event = threading.Event()
         psutil.cpu_percent()  # The first call has nothing to compare with.
         self.sample()
@@ -104,6 +110,7 @@ class Devices:
     def sample(self) -> None:
         """Sample every device once."""
         self._samples = [self._sample_cpu(), *map(self._sample_gpu, self._gpus)]
+        self.lost = frozenset(gpu.identity.uuid for gpu in self._gpus if self._is_lost(gpu))
 
     def view(self, id: str, leases: Leases, drained: Mapping[str, str]) -> DeviceView:
         """The newest sample of one device, which must be one of them."""
@@ -174,6 +181,14 @@ class Devices:
             job_id=None,
             foreign_processes=[_describe_process(process) for process in processes],
         )
+
+    def _is_lost(self, gpu: _Gpu) -> bool:
+        """Whether it fell off the bus, or has no power; other errors only mean that it does not answer this query."""
+        try:
+            self._nvml.nvmlDeviceGetMemoryInfo(gpu.handle)
+        except self._nvml.NVMLError as error:
+            return getattr(error, "value", None) == _GPU_IS_LOST
+        return False
 
     def _query(self, query: Any, *arguments: Any) -> Any:
         """The answer; None if this GPU does not have it (many do not report their power) or is gone."""

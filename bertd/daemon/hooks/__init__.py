@@ -1,0 +1,1 @@
+"""Hooks: programs and webhooks that the daemon calls when something happens."""
