@@ -36,7 +36,7 @@ def hook_environment(own: Mapping[str, str], delivery: Delivery) -> dict[str, st
 
 
 def run_command(command: Sequence[str], delivery: Delivery, *, timeout_s: float, is_cancelled: threading.Event) -> str:
-    """Run the program to its end, in a session of its own, all processes of which are then killed.
+    """Run the program to its end, in a session of its own; then kill what is left of its process group.
 
     Args:
         is_cancelled: kill it at once.

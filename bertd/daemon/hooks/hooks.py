@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 STOP_TIMEOUT_S = 5.0
 """How long a stop of the daemon waits for what hooks still deliver."""
+_KILL_TIMEOUT_S = 1.0
 _PAGE = 500
 """Events that are looked at in one round."""
 _MAX_UNWRITTEN = 1_000
@@ -125,18 +126,18 @@ class Hooks:
 
     async def stop(self) -> None:
         """Have the hooks deliver what waits, for at most STOP_TIMEOUT_S, and write what became of it."""
-        self.advance()
-        for active in self._active.values():
-            active.worker.finish()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        for active in self._active.values():
-            await asyncio.to_thread(active.worker.join, timeout_s=max(0.0, deadline - time.monotonic()))
-        for name in list(self._active):
-            active = self._active[name]
-            self._collect()
-            self._end(name, why="the daemon ends")
-            # Long enough to kill a program; an HTTP request that hangs dies with the daemon.
-            await asyncio.to_thread(active.worker.join, timeout_s=1.0)
+        try:
+            self.advance()
+        finally:
+            ending = dict(self._active)
+            for active in ending.values():
+                active.worker.finish()
+            await _join(ending.values(), timeout_s=STOP_TIMEOUT_S)
+            for name in ending:
+                self._end(name, why="the daemon ends")
+            # Long enough to kill programs; an HTTP request that hangs dies with the daemon.
+            await _join(ending.values(), timeout_s=_KILL_TIMEOUT_S)
+        for name, active in ending.items():
             self._collect_from(name, active)
         self._write()
 
@@ -155,7 +156,7 @@ class Hooks:
         active = self._active.pop(name)
         self._collect_from(name, active)
         if num_dropped := active.worker.cancel() + active.num_dropped:
-            self._note(_Note(name, f"hook {name}: {num_dropped} events were dropped, because {why}", None))
+            self._note(_Note(name, f"hook {name}: dropped events: {num_dropped}, because {why}", None))
 
     def _hand_over(self, row: EventView) -> None:
         event = hook_event(row)
@@ -175,7 +176,7 @@ class Hooks:
 
     def _note_end_of_drops(self, name: str, active: _ActiveHook) -> None:
         if active.num_dropped:
-            self._note(_Note(name, f"hook {name}: {active.num_dropped} events were dropped", None))
+            self._note(_Note(name, f"hook {name}: events are taken again; dropped before: {active.num_dropped}", None))
             active.num_dropped = 0
 
     def _collect(self) -> None:
@@ -223,6 +224,12 @@ class Hooks:
                     continue
                 (newest_test if view.event == HookEvent.TEST else newest)[name] = view
         return newest, newest_test
+
+
+async def _join(ending: Iterable[_ActiveHook], *, timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    for active in ending:
+        await asyncio.to_thread(active.worker.join, timeout_s=max(0.0, deadline - time.monotonic()))
 
 
 def _view(outcome: Outcome, *, t: float) -> HookOutcomeView:

@@ -136,7 +136,7 @@ def test_a_flood_of_events_is_dropped_with_one_note(box: HooksBox) -> None:
     box.configured = []
     box.hooks.advance()
     assert box.notes()[-1].text == (
-        f"hook stuck: {MAX_WAITING + 50} events were dropped, because its configuration was changed"
+        f"hook stuck: dropped events: {MAX_WAITING + 50}, because its configuration was changed"
     )
 
 
@@ -181,7 +181,7 @@ def test_a_stop_delivers_what_waits_and_kills_what_hangs(box: HooksBox, monkeypa
     box.hooks.advance()
     assert box.hung.wait(PATIENCE_S)
     asyncio.run(box.hooks.stop())
-    assert "hook mail: 1 events were dropped, because the daemon ends" in [note.text for note in box.notes()]
+    assert "hook mail: dropped events: 1, because the daemon ends" in [note.text for note in box.notes()]
 
 
 def test_a_signed_event_goes_through_a_unix_socket(box: HooksBox, tmp_path: Path) -> None:
