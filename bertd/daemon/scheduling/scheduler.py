@@ -23,7 +23,7 @@ from bertd.daemon.scheduling.devices.device_counts import apply_device_count
 from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
 from bertd.daemon.scheduling.expectations.outlook import Outlook
 from bertd.daemon.scheduling.job_completion import JobCompletion
-from bertd.daemon.scheduling.moved_exports import renew_export_path
+from bertd.daemon.scheduling.moved_folders import renew_paths
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
 from bertd.errors import BertdError, DaemonBusyError, StorageError
@@ -278,7 +278,7 @@ class Scheduler:
                 )
                 return
             clean_job_folder(folder, keep_stop=job.stop_asked, now=now)
-            renew_export_path(JobPaths(folder), job.kind, state=StatePaths(self._queue.root))
+            renew_paths(JobPaths(folder), job.kind, state=StatePaths(self._queue.root))
             self._apply_device_count(job, now=now)
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
