@@ -1,8 +1,8 @@
 """Find what ended jobs have on the disk that nothing needs any more.
 
 Journals, logs, exports, scores and kept models always stay. Of a pretraining stay its newest checkpoint, from which
-one that failed is resumed, and that of a marker that has no export yet. Of a finetuning goes the state after an epoch,
-from which it would have continued.
+one that failed is resumed, and that of a marker that has no export yet. Of a finetuning that is done or cancelled goes
+the state after an epoch, from which it would have continued. Of a command goes nothing.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.errors import RunFolderError
-from bertd.jobs.store.lifecycle import ENDED
+from bertd.jobs.store.lifecycle import ENDED, FINAL
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind, JobState
 from bertd.run.checkpoint_index import read_checkpoint_index
@@ -41,8 +41,12 @@ def find_garbage(job: Job, *, all_checkpoints: bool = False) -> list[Garbage]:
         return []
     if job.kind is JobKind.PRETRAIN:
         found = _of_run(job, RunPaths(Path(job.folder)), all_checkpoints=all_checkpoints)
-    else:
+    elif job.kind in (JobKind.FINETUNE, JobKind.GRID) and job.state in FINAL:
         found = _of_finetuning(JobPaths(Path(job.folder)))
+    else:
+        # A finetuning that failed continues from there if it is resumed. What a command has written into its folder is
+        # not bertd's, whatever it is called.
+        return []
     return [Garbage(job=job, folder=folder, what=what, size_bytes=size_on_disk(folder)) for folder, what in found]
 
 

@@ -56,7 +56,8 @@ def ended_job(
         reserved = queue.reserve(draft)
         job = queue.set_folder(reserved, folder=str(folder), run_id=f"{reserved.id}-a")
     queue.move(job.id, JobState.STARTING, reason="", actor=Actor.SCHEDULER, now=2.0)
-    return queue.move(job.id, state, reason="", actor=Actor.RUNNER, now=100.0)
+    actor = Actor.SCHEDULER if state is JobState.LOST else Actor.RUNNER
+    return queue.move(job.id, state, reason="", actor=actor, now=100.0)
 
 
 def make_run(folder: Path, *, markers: dict[int, float], exports: tuple[int, ...] = (300,)) -> RunPaths:
@@ -130,9 +131,24 @@ def test_a_job_that_has_not_ended_has_no_garbage(tmp_path: Path, queue: Queue, d
 def test_states_after_epochs_go_and_models_stay(tmp_path: Path, queue: Queue, database: Database) -> None:
     for folder in ("grid/trials/t1/epoch", "grid/trials/t1/model", "grid/trials/t2/epoch", "grid/epoch"):
         (tmp_path / folder).mkdir(parents=True)
-    job = ended_job(queue, database, tmp_path / "grid", kind=JobKind.GRID)
+    job = ended_job(queue, database, tmp_path / "grid", kind=JobKind.GRID, state=JobState.DONE)
     found = [str(each.folder.relative_to(tmp_path)) for each in find_garbage(job)]
     assert found == ["grid/epoch", "grid/trials/t1/epoch", "grid/trials/t2/epoch"]
+
+
+@pytest.mark.parametrize("state", [JobState.FAILED, JobState.LOST])
+def test_the_state_from_which_a_finetuning_that_failed_is_resumed_stays(
+    tmp_path: Path, queue: Queue, database: Database, state: JobState
+) -> None:
+    (tmp_path / "tune" / "epoch").mkdir(parents=True)
+    job = ended_job(queue, database, tmp_path / "tune", kind=JobKind.FINETUNE, state=state)
+    assert find_garbage(job) == []
+
+
+def test_nothing_goes_of_what_a_command_has_written(tmp_path: Path, queue: Queue, database: Database) -> None:
+    for folder in ("job/epoch", f"job/{TRASH_PREFIX}epoch", "job/trials/t1/epoch"):
+        (tmp_path / folder).mkdir(parents=True)
+    assert find_garbage(ended_job(queue, database, tmp_path / "job", kind=JobKind.COMMAND, state=JobState.DONE)) == []
 
 
 def test_what_is_deleted_leaves_the_index_and_the_disk(
@@ -185,7 +201,7 @@ def test_a_state_after_an_epoch_that_was_partly_deleted_is_found_and_one_of_its_
     for folder in (f"{TRASH_PREFIX}epoch", "epoch", f"{TRASH_PREFIX}model-7"):
         (tmp_path / "tune" / folder).mkdir(parents=True)
         (tmp_path / "tune" / folder / "state").write_text("x")
-    found = find_garbage(ended_job(queue, database, tmp_path / "tune", kind=JobKind.FINETUNE))
+    found = find_garbage(ended_job(queue, database, tmp_path / "tune", kind=JobKind.FINETUNE, state=JobState.DONE))
     remove(take_away(collector, found, database=database))
     assert [entry.name for entry in (tmp_path / "tune").iterdir()] == [f"{TRASH_PREFIX}model-7"]
 
