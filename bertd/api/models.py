@@ -317,7 +317,8 @@ class EventView(Record):
     id: int
     t: float
     type: str
-    """The journal record's kind, or job for a change of the queue."""
+    """The journal record's kind, or what else it is of: job (a change of the queue), device, grid, sweep, milestone,
+    hook, garbage, configuration."""
     job_id: int | None
     run_id: str | None
     text: str
