@@ -47,10 +47,9 @@ demo: install
 test: install $(VENV)/.triton
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
-# With what it needs, for one test alone: it brings httpx, which bertd does not use.
+# With what it needs, for one test alone: it brings httpx, which bertd does not use. Without it that test says so and skips.
 $(VENV)/.openapi: $(VENV)/.installed
-	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/openapi "$(OPENAPI_GENERATOR)"
-	touch $@
+	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/openapi "$(OPENAPI_GENERATOR)" && touch $@ || true
 
 # Only the files with such a test: to collect all costs each process half a minute.
 test-long: install $(VENV)/.triton $(VENV)/.openapi
