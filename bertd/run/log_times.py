@@ -16,6 +16,7 @@ from pathlib import Path
 from bertd.errors import StorageError
 from bertd.run.atomic_files import atomic_write
 from bertd.run.bounded_read import read_bounded
+from bertd.run.machine.child_processes import FORK_LOCK
 
 MAX_ROWS = 4_096
 INTERVAL_S = 1.0
@@ -99,7 +100,7 @@ def noting_log_times(path: Path, *, log: Path) -> Iterator[None]:
     times = LogTimes(path)
 
     def note() -> None:
-        with suppress(OSError, StorageError):
+        with FORK_LOCK, suppress(OSError, StorageError):
             times.note(log.stat().st_size, now=time.time())
 
     def note_until_over() -> None:

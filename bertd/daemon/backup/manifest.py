@@ -81,5 +81,7 @@ def copy_with_hash(source: Path, target: Path) -> tuple[int, str]:
                 digest.update(piece)
                 left -= len(piece)
                 copied += len(piece)
+            writer.flush()
+            os.fsync(writer.fileno())
     target.chmod(status.st_mode & 0o750)
     return copied, digest.hexdigest()

@@ -8,8 +8,11 @@ without this daemon is read on request, in pieces between which other requests a
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from bertd.daemon.metrics.curves import RunCurves
 from bertd.daemon.metrics.journal_summary import JournalSummary
@@ -23,12 +26,23 @@ from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 
+logger = logging.getLogger(__name__)
+
 _MAX_CURVES = 8
 """Runs without a runner whose curves are kept in memory; each takes a few megabytes."""
 _MAX_SUMMARIES = 2_000
 _MAX_RECIPES = 64
 _CURVES_TIMEOUT_S = 5.0
 """How long a request for curves waits for a long journal; its reading continues afterwards."""
+
+
+def _parse_summary(text: str) -> JournalSummary:
+    """A stored summary; an empty one where the database's row is damaged, so that the other jobs are still listed."""
+    try:
+        return JournalSummary.model_validate_json(text)
+    except ValidationError:
+        logger.warning("queue.db: a job's summary is damaged; it is shown without its numbers")
+        return JournalSummary()
 
 
 class RunMetrics:
@@ -82,9 +96,7 @@ class RunMetrics:
             return follower.summary
         if job.id not in self._summaries:
             row = self._database.execute("SELECT summary FROM summaries WHERE job_id = ?", (job.id,)).fetchone()
-            self._cache_summary(
-                job, JournalSummary() if row is None else JournalSummary.model_validate_json(row["summary"])
-            )
+            self._cache_summary(job, JournalSummary() if row is None else _parse_summary(row["summary"]))
         return self._summaries[job.id]
 
     def store_if_due(self, job: Job) -> None:

@@ -6,8 +6,13 @@ import ctypes
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from typing import IO
+
+FORK_LOCK = threading.Lock()
+"""A thread beside the one that starts children works under it: a child, which is a copy of this process until its
+program runs, then finds nothing half done and no lock taken by a thread that it does not have."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
@@ -33,7 +38,7 @@ def start_child(
     """Start a process that the kernel sends `death_signal` when this one dies; the other arguments are Popen's.
 
     A SIGINT or SIGTERM that reaches the child before its program runs ends it without a word: until then it is a copy
-    of this process, whose handlers would run in it, or print a traceback. Only for a parent without threads.
+    of this process, whose handlers would run in it, or print a traceback. For a parent whose threads keep to FORK_LOCK.
 
     Args:
         is_oom_victim: the child is the kernel's first choice when memory runs out. Otherwise it inherits the daemon's
@@ -57,18 +62,19 @@ def start_child(
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     try:
-        return subprocess.Popen(
-            command,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
-            bufsize=bufsize,
-            env=env,
-            cwd=cwd,
-            process_group=process_group,
-            start_new_session=start_new_session,
-            preexec_fn=prepare_child,
-        )
+        with FORK_LOCK:
+            return subprocess.Popen(
+                command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=stderr,
+                bufsize=bufsize,
+                env=env,
+                cwd=cwd,
+                process_group=process_group,
+                start_new_session=start_new_session,
+                preexec_fn=prepare_child,
+            )
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

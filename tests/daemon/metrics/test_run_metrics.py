@@ -274,6 +274,8 @@ def test_a_summary_outlives_the_daemon_without_the_journal(database: Database, j
     first.close_follower(job)
     RunPaths(Path(job.folder)).journal.unlink()
     assert RunMetrics(database).summary(job) == first.summary(job)
+    database.execute("UPDATE summaries SET summary = '{'")
+    assert RunMetrics(database).summary(job) == JournalSummary()
 
 
 async def test_curves_of_an_old_run_are_read_when_they_are_asked_for(database: Database, job: Job) -> None:
