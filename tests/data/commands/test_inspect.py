@@ -181,16 +181,20 @@ def test_sequences_of_a_byte_level_vocabulary_are_shown_as_text(
     masking = MaskingSection(replace=(0.8, 0.0, 0.2))
     shown = decode_sequences(dataset, sequence_length=128, packing="full", masking=masking, count=5, seed=1)
 
+    words = set[str]()
     for one in shown:
-        assert 10 < len(re.findall(r"\[(?i:mask)\|[^\]]+\]", one.text)) < 20 and "\u0120" not in one.text
+        assert 5 < len(re.findall(r"\[(?i:mask)\|[^\]]+\]", one.text)) < 20 and "\u0120" not in one.text
         # The row with its original tokens; an open box is a space that is a separate token.
         read = re.sub(r"\[[^|\] ]+\|([^\]]+)\]", r"\1", one.text).replace("\u2423", "").split()
         ids = sequences.rows(np.array([one.number]))[0].tolist()
         whole = re.sub(r"(<s>|</s>|\[CLS\]|\[SEP\])", r" \1 ", tokenizer.decode(ids, skip_special_tokens=False)).split()
-        assert len(read) == len(whole) and "na\u00efve" in read
+        assert len(read) == len(whole)
+        words |= {*read}
         for word, expected in zip(read, whole, strict=True):
             # A character of several pieces, of which some are predicted, has no letter to show.
             assert word == expected or "\ufffd" in word
+    # Somewhere: training the tokenizer breaks ties in another way each time, and so other pieces are predicted.
+    assert "na\u00efve" in words
 
 
 def test_what_cannot_be_inspected_says_why(name: str, capsys: pytest.CaptureFixture[str]) -> None:
