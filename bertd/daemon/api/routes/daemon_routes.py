@@ -24,9 +24,9 @@ from bertd.jobs.store.audit import Peer
 
 router = APIRouter()
 
-SQLITE_MEDIA_TYPE = "application/vnd.sqlite3"
-_SQLITE_FILE: dict[str, Any] = {"content": {SQLITE_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
-QUEUE_COPY: dict[int | str, dict[str, Any]] = {200: _SQLITE_FILE, **error_statuses(400, 403, 422, 503, 507)}
+BINARY_MEDIA_TYPE = "application/octet-stream"
+_BINARY: dict[str, Any] = {"content": {BINARY_MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}
+QUEUE_COPY: dict[int | str, dict[str, Any]] = {200: _BINARY, **error_statuses(400, 403, 422, 503, 507)}
 
 
 @router.get("/version", response_model=VersionView, responses=READ)
@@ -63,7 +63,7 @@ async def get_audit(
 async def get_queue_copy(request: Request) -> Response:
     """A copy of the queue's file, for a backup."""
     peer: Peer = request.state.peer
-    return Response(services_of(request).request_handler.changes.queue_copy(peer), media_type=SQLITE_MEDIA_TYPE)
+    return Response(services_of(request).request_handler.changes.queue_copy(peer), media_type=BINARY_MEDIA_TYPE)
 
 
 @router.post("/shutdown", status_code=202, response_model=VersionView, responses=CHANGE)
