@@ -12,7 +12,7 @@ def read_start_times(request: Submission, *, now: float) -> StartTimes:
     """When the job may start and run.
 
     Raises:
-        SubmissionError: a text is no time, or hours were given for what cannot be paused.
+        SubmissionError: a text is not a time, or hours were given for what cannot be paused.
     """
     if request.only is not None and isinstance(request, SubmitCommand):
         raise SubmissionError("--only: a command cannot be paused and continued; give --begin alone")

@@ -36,7 +36,7 @@ def require_log(paths: JobPaths) -> None:
     """
     if paths.runner.exists() and not paths.log.exists():
         raise RunFolderError(
-            f"{paths.log}: was removed; a job that runs writes no other until it is paused and resumed, and goes on"
+            f"{paths.log}: was removed; a running job writes a new one only after it is paused and resumed"
         )
 
 

@@ -50,13 +50,13 @@ def read_manifest(folder: Path) -> BackupManifest:
     """What a backup holds.
 
     Raises:
-        BackupError: it is no backup, or not complete.
+        BackupError: it is not a backup, or not complete.
     """
     try:
         return BackupManifest.model_validate_json((folder / MANIFEST_NAME).read_bytes())
     except OSError as error:
         raise BackupError(
-            f"{folder}: cannot read {MANIFEST_NAME}: {error.strerror}; it is no backup, or one that was cut off"
+            f"{folder}: cannot read {MANIFEST_NAME}: {error.strerror}; it is not a backup, or one that was cut off"
         ) from error
     except ValidationError as error:
         raise BackupError(f"{folder}: {MANIFEST_NAME} is damaged; use another backup") from error

@@ -20,5 +20,5 @@ def test_a_removed_log_is_said_and_one_that_is_not_begun_is_empty(tmp_path: Path
     paths.runner.write_text("{}")
     require_log(paths)
     paths.log.unlink()
-    with pytest.raises(RunFolderError, match="was removed; a job that runs writes no other until"):
+    with pytest.raises(RunFolderError, match="was removed; a running job writes a new one only after it is paused"):
         require_log(paths)

@@ -135,7 +135,7 @@ def test_a_backup_that_was_cut_off_or_changed_is_refused(state: StatePaths, tmp_
         restore_backup(out, tmp_path / "no queue")
     assert not (tmp_path / "no queue" / "queue.db").exists()
     (out / MANIFEST_NAME).unlink()
-    with pytest.raises(BackupError, match="no backup, or one that was cut off"):
+    with pytest.raises(BackupError, match="not a backup, or one that was cut off"):
         restore_backup(out, tmp_path / "d")
 
 
