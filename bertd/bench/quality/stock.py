@@ -28,7 +28,7 @@ from bertd.data.dataset.shards import DataSet
 from bertd.program import run_main
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.cpu_tuning import keep_freed_pages
-from bertd.train.optim.schedule import learning_rate_factor
+from bertd.run.learning_rate import learning_rate_factor
 from bertd.train.optim.weight_decay import decay_groups
 from bertd.train.run_inputs import build_masker
 

@@ -16,7 +16,7 @@ from bertd.glue.training.update import Updates
 from bertd.records import FinetuneSpec
 from bertd.run.recipe.schema import ScheduleSection
 from bertd.train.backends.precision import Precision
-from bertd.train.optim.schedule import learning_rate_factor
+from bertd.run.learning_rate import learning_rate_factor
 
 
 def train(

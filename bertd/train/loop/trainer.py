@@ -22,7 +22,7 @@ from bertd.train.loop.spike_detector import LossMonitor, LossWentWrongError, Spi
 from bertd.train.loop.step_reading import PendingReading, runs_after_host
 from bertd.train.loop.throughput import ThroughputMeter, memory_bytes
 from bertd.train.loop.train_step import StepFigures
-from bertd.train.optim.schedule import learning_rate_factor
+from bertd.run.learning_rate import learning_rate_factor
 from bertd.train.state import TrainState
 
 

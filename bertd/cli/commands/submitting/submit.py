@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json as json_format
-import os
-import subprocess
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -38,9 +33,6 @@ from bertd.cli.options import (
     split_jobs,
     status_line,
 )
-
-if TYPE_CHECKING:
-    from bertd.run.recipe.schema import Recipe
 
 
 def submit(
@@ -113,24 +105,14 @@ def submit(
         return
     recipe = _require_one_recipe(words or [])
     from bertd.api.models import SubmitPretrain
-    from bertd.run.paths import expand_user, find_data_set
-    from bertd.run.recipe.load import find_recipe, parse_recipe, read_recipe
+    from bertd.cli.commands.submitting.resolve_recipe import check_start_from, resolve_recipe
 
-    path = find_recipe(recipe)
-    overrides = [*(set_ or []), *_expand_shorthands(budget=budget, name=name)]
-    resolved = read_recipe(path, overrides=overrides)
-    overrides.append(f"data.shards={_toml_string(str(find_data_set(resolved.data.shards)))}")
-    if resolved.finetune.data is not None:
-        overrides.append(f"finetune.data={_toml_string(str(expand_user(resolved.finetune.data).absolute()))}")
-    if (start_from := _resolve_start_from(resolved)) is not None:
-        overrides.append(f"model.start_from={_toml_string(start_from)}")
-    text = path.read_text(encoding="utf-8")
-    resolved = parse_recipe(text, name=path.name, overrides=overrides)
-    _check_start_from(resolved)
+    resolved = resolve_recipe(recipe, settings=set_ or [], budget=budget, name=name)
+    check_start_from(resolved.recipe)
     if dry_run:
         from bertd.cli.commands.submitting.dry_run import estimate_run, estimate_text, read_known_runs
 
-        estimate = estimate_run(resolved, known_runs=read_known_runs(connect(socket)))
+        estimate = estimate_run(resolved.recipe, known_runs=read_known_runs(connect(socket)))
         if json:
             print_json(estimate)
         else:
@@ -138,9 +120,9 @@ def submit(
         return
     job = connect(socket).submit(
         SubmitPretrain(
-            recipe_toml=text,
-            recipe_name=path.name,
-            overrides=overrides,
+            recipe_toml=resolved.text,
+            recipe_name=resolved.name,
+            overrides=resolved.overrides,
             priority=priority,
             after=split_jobs(after),
             after_any=split_jobs(after_any),
@@ -167,70 +149,3 @@ def _require_one_recipe(words: list[str]) -> str:
     if not words:
         raise typer.BadParameter("give a recipe, such as `bertd submit demo`", param_hint="RECIPE")
     raise typer.BadParameter(f"give one recipe, not {' '.join(words)}; a program needs --command", param_hint="RECIPE")
-
-
-def _resolve_start_from(recipe: Recipe) -> str | None:
-    """The model that the run starts from: an absolute path if anything is there, otherwise a name on the hub.
-
-    What is no folder, such as a pipe, is not taken for a name: the daemon refuses it.
-    """
-    source = recipe.model.start_from
-    if source is None:
-        return None
-    from bertd.run.paths import expand_user
-
-    folder = expand_user(source).absolute()
-    return str(folder) if os.path.lexists(folder) else source
-
-
-def _check_start_from(recipe: Recipe) -> None:
-    """Exit with the reason if a run cannot start from the folder it names; a name on the hub is not checked.
-
-    Raises:
-        Exit: it cannot.
-    """
-    from bertd.run.recipe.load import format_recipe
-
-    source = recipe.model.start_from
-    if source is None or not (Path(source).is_dir() and Path(recipe.data.shards).is_dir()):
-        return
-    # The command line never imports the compute side, which has its own program for this.
-    command = [sys.executable, "-m", "bertd.train.check_start_from"]
-    # In its own session, so that Ctrl-C reaches only this process, which then ends the child.
-    completed = subprocess.run(command, input=format_recipe(recipe), text=True, check=False, start_new_session=True)
-    if completed.returncode:
-        raise typer.Exit(completed.returncode)
-
-
-def _expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
-    """--budget and --name as overrides of the recipe."""
-    overrides = []
-    if budget is not None:
-        overrides.append(_budget_override(budget))
-    if name is not None:
-        overrides.append(f"run.name={_toml_string(name)}")
-    return overrides
-
-
-def _budget_override(text: str) -> str:
-    """--budget as an override.
-
-    Raises:
-        BadParameter: it is not a budget above 0.
-    """
-    from bertd.records import BudgetUnit
-    from bertd.run.amounts.budget_amounts import parse_budget_amount
-
-    try:
-        asked = parse_budget_amount(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--budget") from error
-    if asked.is_relative or not asked.amount:
-        raise typer.BadParameter(f"{text!r}: give a budget above 0, such as 24h", param_hint="--budget")
-    is_count = asked.unit in (BudgetUnit.STEPS, BudgetUnit.SEQUENCES) and asked.amount == int(asked.amount)
-    return f"budget.{asked.unit}={int(asked.amount) if is_count else asked.amount!r}"
-
-
-def _toml_string(text: str) -> str:
-    """The text as a TOML string: TOML reads JSON's escapes, and requires one more, for DEL."""
-    return json_format.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

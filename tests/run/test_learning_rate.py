@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.run.recipe.schema import ScheduleSection
-from bertd.train.optim.schedule import learning_rate_factor
+from bertd.run.learning_rate import learning_rate_factor
 
 
 @pytest.mark.parametrize("curve", ["linear", "cosine", "trapezoid"])
