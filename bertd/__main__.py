@@ -1,6 +1,6 @@
 """`python -m bertd` is the `bertd` command."""
 
-from bertd.cli.app import main
+from bertd.cli.main import main
 
 if __name__ == "__main__":
     main()

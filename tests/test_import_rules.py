@@ -135,9 +135,9 @@ def _program(entry: str, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("entry", "arguments", "loads"),
     [
-        ("bertd.cli.app:main", ["--help"], "bertd.cli.app"),
-        ("bertd.cli.app:main", ["status"], "bertd.api.client"),
-        ("bertd.cli.app:main", ["submit", "demo"], "bertd.run.recipe.schema"),
+        ("bertd.cli.main:main", ["--help"], "bertd.cli.app"),
+        ("bertd.cli.main:main", ["status"], "bertd.api.http"),
+        ("bertd.cli.main:main", ["submit", "demo"], "bertd.run.recipe.schema"),
         ("tui.app:main", ["--once"], "tui.feed"),
     ],
 )

@@ -9,21 +9,17 @@ import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 import bertd
-from bertd.api.models import API_VERSION, ErrorView
-from bertd.api.problem import error_class
+from bertd.api.version import API_VERSION, API_VERSION_HEADER, VERSION_HEADER
 from bertd.errors import ClientError, DaemonUnreachableError
 from bertd.run.machine.trusted_folders import is_listener_trusted, user_name
-from bertd.validation_text import describe_problem
 
 TIMEOUT_S = 10.0
 """For a whole answer: connecting, sending the request, and the last byte of the response."""
-VERSION_HEADER = "Bertd-Api-Version"
 
 _LOOK_FIRST = "it does nothing for this request from here on; look with `bertd jobs`, then repeat it"
 """A change whose answer is missing was made before the silence, or never: see `_read_mutation` of the daemon."""
@@ -121,6 +117,10 @@ def disconnect_message(path: Path) -> str:
 
 def bad_response_message(path: Path, error: Exception) -> str:
     """The error message for a response that is HTTP, but that this bertd cannot parse."""
+    from pydantic import ValidationError
+
+    from bertd.validation_text import describe_problem
+
     problem = str(error).splitlines()[0]
     if isinstance(error, ValidationError):
         first = error.errors()[0]
@@ -134,13 +134,18 @@ def check_response(response: http.client.HTTPResponse, content: bytes, *, path: 
     Raises:
         ClientError: not a daemon, another API version, or a refusal of an unknown class.
     """
-    daemon_api = response.getheader(VERSION_HEADER, "")
+    daemon_api = response.getheader(API_VERSION_HEADER, "")
     if daemon_api.isdecimal() and int(daemon_api) != API_VERSION:
         side = "this command" if int(daemon_api) > API_VERSION else "the daemon, then restart it"
         raise ClientError(f"{path}: the daemon speaks API {daemon_api}, this bertd API {API_VERSION}; upgrade {side}")
     is_success = 200 <= response.status < 300
     if is_success and daemon_api.isdecimal():
         return
+    from pydantic import ValidationError
+
+    from bertd.api.models import ErrorView
+    from bertd.api.problem import error_class
+
     try:
         refusal = ErrorView.model_validate_json(content)
     except ValidationError:
@@ -174,6 +179,15 @@ def translate_connection_errors(
         raise ClientError(f"{path}: not a bertd daemon: {error!r}") from error
 
 
+@dataclass(frozen=True)
+class Response:
+    """A daemon's answer that is not a refusal."""
+
+    content: bytes
+    bertd_version: str | None
+    """Of the daemon; None if it is older than the header."""
+
+
 def send_request(
     path: Path,
     method: str,
@@ -182,8 +196,8 @@ def send_request(
     body: bytes | None,
     headers: dict[str, str],
     timeout_s: float | None = None,
-) -> bytes:
-    """Send one request on its own connection and return the body of the response.
+) -> Response:
+    """Send one request on its own connection.
 
     Args:
         timeout_s: for connecting, and for each wait for bytes; None for TIMEOUT_S.
@@ -202,4 +216,4 @@ def send_request(
     finally:
         connection.close()
     check_response(response, content, path=path)
-    return content
+    return Response(content, bertd_version=response.getheader(VERSION_HEADER))

@@ -32,8 +32,6 @@ from bertd.records import (
     Via,
 )
 
-API_VERSION = 1
-
 
 class VersionView(Record):
     """The daemon that answers."""

@@ -85,13 +85,17 @@ class TypedRequests:
 
     def _request(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         try:
-            return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
+            return self._send(method, path, body, headers)
         except DISCONNECT_ERRORS:
             pass
         try:
-            return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=self._timeout_s)
+            return self._send(method, path, body, headers)
         except DISCONNECT_ERRORS as error:
             raise DaemonUnreachableError(disconnect_message(self.socket)) from error
+
+    def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
+        timeout_s = self._timeout_s
+        return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=timeout_s).content
 
 
 def record_body(order: Record) -> str:

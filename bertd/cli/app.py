@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
 from collections.abc import Callable, Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from typer.core import TyperCommand
@@ -19,7 +18,6 @@ from bertd.cli.commands.daemon import audit, backup, config, device_commands, do
 from bertd.cli.commands.scoring import export, glue_submission
 from bertd.cli.commands.submitting import finetune, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
-from bertd.program import run_main
 
 Command = Callable[..., None]
 
@@ -143,6 +141,7 @@ def _find_verb(arguments: Sequence[str]) -> str:
     return next((word for word in arguments if not word.startswith("-")), "")
 
 
-def main() -> NoReturn:
-    """Entry point of the `bertd` command."""
-    sys.exit(run_main(lambda: build_app(_find_verb(sys.argv[1:]))(prog_name="bertd")))
+def run_app(arguments: Sequence[str]) -> int | None:
+    """Run a command line without the program's name, or complete the one that the shell gives in the environment."""
+    result: int | None = build_app(_find_verb(arguments))(list(arguments), prog_name="bertd")
+    return result

@@ -7,7 +7,7 @@ subcommand itself gets it. Imports are inside the functions, since each Tab star
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import typer
 
@@ -106,25 +106,25 @@ def _matching(offers: list[tuple[str, str]], incomplete: str) -> list[tuple[str,
 
 def _jobs(ctx: typer.Context) -> list[JobView]:
     """The jobs in the daemon's status, which is one answer however many jobs there are."""
-    from bertd.errors import BertdError
-
-    try:
-        from bertd.cli.options import connect
-
-        return connect(ctx.params.get("socket"), timeout_s=_TIMEOUT_S).status().jobs
-    except (BertdError, OSError):
-        return []
+    answer = _ask(ctx, "/v1/status")
+    return [] if answer is None else cast("list[JobView]", answer.jobs)
 
 
 def _devices(ctx: typer.Context) -> list[DeviceView]:
+    return cast("list[DeviceView]", _ask(ctx, "/v1/devices") or [])
+
+
+def _ask(ctx: typer.Context, path: str) -> Any:
+    """A daemon's answer; None if it does not answer at once, or is of another version."""
+    from bertd.api.unchecked import parse_unchecked, request_unchecked
     from bertd.errors import BertdError
+    from bertd.run.paths import client_socket
 
     try:
-        from bertd.cli.options import connect
-
-        return connect(ctx.params.get("socket"), timeout_s=_TIMEOUT_S).devices()
-    except (BertdError, OSError):
-        return []
+        content = request_unchecked(ctx.params.get("socket") or client_socket(), path, timeout_s=_TIMEOUT_S)
+        return None if content is None else parse_unchecked(content)
+    except (BertdError, OSError, ValueError):
+        return None
 
 
 def _job_ids(jobs: list[JobView], *, runs_only: bool) -> list[tuple[str, str]]:
@@ -132,13 +132,13 @@ def _job_ids(jobs: list[JobView], *, runs_only: bool) -> list[tuple[str, str]]:
     from bertd.terminal_text import terminal_line
 
     offers = [("@", "what runs, else the newest")]
-    names = [job.name for job in jobs if job.kind is JobKind.PRETRAIN]
+    names = [job.name for job in jobs if job.kind == JobKind.PRETRAIN]
     for job in jobs:
-        if runs_only and job.kind is not JobKind.PRETRAIN:
+        if runs_only and job.kind != JobKind.PRETRAIN:
             continue
         what = f"{job.kind}, {job.state}"
         offers.append((str(job.id), f"{terminal_line(job.name)}, {what}"))
-        if job.kind is JobKind.PRETRAIN:
+        if job.kind == JobKind.PRETRAIN:
             offers.append((job.run_id, what))
             if names.count(job.name) == 1:
                 offers.append((job.name, what))

@@ -115,7 +115,7 @@ def print_json(answer: Record | list[Record]) -> None:
     from bertd.terminal_text import terminal_json
 
     if isinstance(answer, list):
-        print("[" + ", ".join(terminal_json(record.model_dump_json()) for record in answer) + "]")
+        print("[" + ",".join(terminal_json(record.model_dump_json()) for record in answer) + "]")
     else:
         print(terminal_json(answer.model_dump_json()))
 

@@ -20,7 +20,9 @@ from pathlib import Path
 
 import uvicorn
 
-from bertd.api.models import API_VERSION, StatusView
+import bertd
+from bertd.api.models import StatusView
+from bertd.api.version import API_VERSION, API_VERSION_HEADER, VERSION_HEADER
 from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.application import create_app
 from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
@@ -263,7 +265,7 @@ def _uvicorn_config(api_services: ApiServices) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         date_header=False,
-        headers=[("Bertd-Api-Version", str(API_VERSION))],
+        headers=[(API_VERSION_HEADER, str(API_VERSION)), (VERSION_HEADER, bertd.__version__)],
         h11_max_incomplete_event_size=16 << 10,
         timeout_keep_alive=IDLE_TIMEOUT_S,
         timeout_graceful_shutdown=_STREAM_CLOSE_TIMEOUT_S,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import pynvml
 
 import bertd
-from bertd.api.models import API_VERSION, VersionView
+from bertd.api.models import VersionView
+from bertd.api.version import API_VERSION
 from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.audited_changes import AuditedChanges
 from bertd.daemon.api.event_stream import EventHub

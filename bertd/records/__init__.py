@@ -8,144 +8,29 @@ in `_s` are seconds; `t` is seconds since the epoch (UTC) and only for display: 
 
 from __future__ import annotations
 
-from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
-from bertd.records.command_job import CommandJobSpec
-from bertd.records.commands import BudgetRequest, Command, CommandKind
-from bertd.records.dependencies import Dependency, DependencyCondition, DependencyState
-from bertd.records.finding import Finding, Severity
-from bertd.records.finetune import (
-    GLUE_FILES,
-    GLUE_TASKS,
-    LAST_COLUMN,
-    SQUAD_LABEL,
-    SQUAD_METRICS,
-    SQUAD_TEXT,
-    TAGGED_METRICS,
-    TAGGED_SUFFIXES,
-    VIA_TASKS,
-    FinetuneSpec,
-    Keep,
-    MetricName,
-    OwnTask,
-    TaskDescription,
-    Via,
-    is_tagged_file,
-)
-from bertd.records.glue_submission import ChosenModel, SubmissionRequest
-from bertd.records.grid import EpochSeconds, GridSpec, GridTrial, MarkerGridState, Preset, TrialOrder, WorkerReply
-from bertd.records.journal import (
-    AlertRecord,
-    BudgetRecord,
-    CheckpointRecord,
-    CommandRecord,
-    DevicesRecord,
-    EndRecord,
-    ExportRecord,
-    GridRecord,
-    JournalRecord,
-    RestartRecord,
-    RollbackRecord,
-    ScoreRecord,
-    StartRecord,
-    StartupRecord,
-    StateRecord,
-    StepRecord,
-    ValidationRecord,
-    journal_record_adapter,
-)
-from bertd.records.record import Record
-from bertd.records.runner import Outcome, RunnerIdentity
-from bertd.records.score_comparison import (
-    MIN_SEEDS,
-    ComparisonRequest,
-    MeanDifference,
-    NotCompared,
-    ScoreComparison,
-    ScoreDifference,
-    ScoredTrial,
-    TaskDifference,
-    TaskTrials,
-)
-from bertd.records.start_times import DailyHours, StartTimes
-from bertd.records.states import BudgetUnit, ExitClass, JobKind, JobState, PauseKind
-from bertd.records.sweep import SettingState, SweepRung, SweepSpec, SweepState
+from importlib import import_module
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "AlertRecord",
-    "BudgetRecord",
-    "BudgetRequest",
-    "BudgetUnit",
-    "CheckpointRecord",
-    "ChosenModel",
-    "Command",
-    "CommandJobSpec",
-    "CommandKind",
-    "CommandRecord",
-    "ComparisonRequest",
-    "DailyHours",
-    "Dependency",
-    "DependencyCondition",
-    "DependencyState",
-    "DevicesRecord",
-    "EndRecord",
-    "EpochSeconds",
-    "ExitClass",
-    "ExportRecord",
-    "Finding",
-    "FinetuneSpec",
-    "GLUE_FILES",
-    "GLUE_TASKS",
-    "GridRecord",
-    "GridSpec",
-    "GridTrial",
-    "JobKind",
-    "JobState",
-    "JournalRecord",
-    "Keep",
-    "KeptCheckpoint",
-    "KeptCheckpoints",
-    "MeanDifference",
-    "MIN_SEEDS",
-    "MarkerGridState",
-    "MetricName",
-    "NotCompared",
-    "Outcome",
-    "OwnTask",
-    "LAST_COLUMN",
-    "SQUAD_LABEL",
-    "SQUAD_METRICS",
-    "SQUAD_TEXT",
-    "TAGGED_METRICS",
-    "TAGGED_SUFFIXES",
-    "is_tagged_file",
-    "PauseKind",
-    "Preset",
-    "Record",
-    "RestartRecord",
-    "RollbackRecord",
-    "RunnerIdentity",
-    "ScoreComparison",
-    "ScoreDifference",
-    "ScoreRecord",
-    "ScoredTrial",
-    "SettingState",
-    "Severity",
-    "StartRecord",
-    "StartTimes",
-    "StartupRecord",
-    "StateRecord",
-    "StepRecord",
-    "SubmissionRequest",
-    "SweepRung",
-    "SweepSpec",
-    "SweepState",
-    "TaskDifference",
-    "TaskDescription",
-    "TaskTrials",
-    "TrialOrder",
-    "ValidationRecord",
-    "WorkerReply",
-    "journal_record_adapter",
-    "VIA_TASKS",
-    "Via",
-]
+from bertd.records.states import BudgetUnit as BudgetUnit
+from bertd.records.states import DependencyCondition as DependencyCondition
+from bertd.records.states import DependencyState as DependencyState
+from bertd.records.states import ExitClass as ExitClass
+from bertd.records.states import JobKind as JobKind
+from bertd.records.states import JobState as JobState
+from bertd.records.states import PauseKind as PauseKind
+
+if TYPE_CHECKING:
+    from bertd.records.all_records import *  # noqa: F403 - it has __all__
+
+
+def __getattr__(name: str) -> object:
+    """Import the models when one is asked for: what only prints an answer needs the enums, and must not wait for them.
+
+    Raises:
+        AttributeError: there is no such name.
+    """
+    all_records = import_module("bertd.records.all_records")
+    if name not in all_records.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals().update((each, getattr(all_records, each)) for each in all_records.__all__)
+    return globals()[name]

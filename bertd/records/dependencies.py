@@ -2,32 +2,10 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 from pydantic import Field
 
 from bertd.records.record import Record
-
-
-class DependencyCondition(StrEnum):
-    """What the other job must have reached."""
-
-    DONE = "done"
-    """It is done."""
-    ENDED = "ended"
-    """It is over, in whatever state."""
-    MARKER = "marker"
-    """A run has spent a share of its budget."""
-
-
-class DependencyState(StrEnum):
-    """What became of a dependency."""
-
-    WAITING = "waiting"
-    BROKEN = "broken"
-    """It cannot be met any more, so the job was held."""
-    WAIVED = "waived"
-    """A person released the job although it was broken."""
+from bertd.records.states import DependencyCondition, DependencyState
 
 
 class Dependency(Record):

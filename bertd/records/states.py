@@ -1,4 +1,4 @@
-"""Enums that several records share: states and kinds of jobs, exit classes, budget units."""
+"""Enums that several records share: states and kinds of jobs, what they wait for, budget units."""
 
 from __future__ import annotations
 
@@ -62,3 +62,24 @@ class BudgetUnit(StrEnum):
     GPU_HOURS = "gpu_hours"
     STEPS = "steps"
     SEQUENCES = "sequences"
+
+
+class DependencyCondition(StrEnum):
+    """What the other job must have reached."""
+
+    DONE = "done"
+    """It is done."""
+    ENDED = "ended"
+    """It is over, in whatever state."""
+    MARKER = "marker"
+    """A run has spent a share of its budget."""
+
+
+class DependencyState(StrEnum):
+    """What became of a dependency."""
+
+    WAITING = "waiting"
+    BROKEN = "broken"
+    """It cannot be met any more, so the job was held."""
+    WAIVED = "waived"
+    """A person released the job although it was broken."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.records import StartRecord
+if TYPE_CHECKING:
+    from bertd.records import StartRecord
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pytest
 
-from bertd.cli import app
+from bertd.cli.main import main
 from tests.cli.fake_daemon import FakeDaemon
 
 
@@ -45,7 +45,7 @@ def bertd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     def call(*arguments: str) -> Said:
         monkeypatch.setattr(sys, "argv", ["bertd", *arguments])
         with pytest.raises(SystemExit) as end:
-            app.main()
+            main()
         captured = capsys.readouterr()
         assert isinstance(end.value.code, int)
         return Said(end.value.code, captured.out, captured.err)

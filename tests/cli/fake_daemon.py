@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 from urllib.parse import parse_qs, urlsplit
 
+import bertd
 from bertd.api.models import (
     AuditView,
     ConfigurationKeyView,
@@ -94,6 +95,7 @@ class FakeDaemon:
     ignores_filters: bool = False
     """Lists all jobs whatever is asked for, as a daemon of an earlier bertd does."""
     api_version: str = "1"
+    bertd_version: str = bertd.__version__
     stream: queue.Queue[bytes | None] = field(default_factory=queue.Queue)
     """Pieces of the event stream; None ends it."""
     requests: list[Request] = field(default_factory=list)
@@ -271,5 +273,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
 
     def _head(self, status: int, kind: str, length: str) -> None:
-        version = f"Bertd-Api-Version: {self.server.fake.api_version}\r\n" if self.server.fake.api_version else ""
+        fake = self.server.fake
+        version = f"Bertd-Api-Version: {fake.api_version}\r\n" if fake.api_version else ""
+        version += f"Bertd-Version: {fake.bertd_version}\r\n" if fake.bertd_version else ""
         self.wfile.write(f"HTTP/1.1 {status} x\r\n{version}Content-Type: {kind}\r\n{length}\r\n\r\n".encode())

@@ -109,7 +109,7 @@ def test_the_traceback_of_an_internal_error_is_kept_in_a_file(
 
     monkeypatch.setattr(query_commands, "connect", fault)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    said = bertd("status")
+    said = bertd("scores")
     assert said.code == INTERNAL_FAULT
     assert said.err.startswith("bertd: internal error: KeyError: 'boo\\x1b'; please report it with ")
     assert "Traceback" not in said.err
@@ -122,7 +122,7 @@ def test_ctrl_c_ends_quietly_with_130(bertd: Bertd, monkeypatch: pytest.MonkeyPa
         raise KeyboardInterrupt
 
     monkeypatch.setattr(query_commands, "connect", interrupt)
-    said = bertd("status")
+    said = bertd("scores")
     assert (said.code, said.out, said.err) == (130, "", "")
 
 
@@ -192,12 +192,12 @@ def test_text_that_the_terminals_encoding_lacks_is_escaped(daemon: FakeDaemon) -
 
 
 def test_status_loads_nothing_that_it_could_do_without(daemon: FakeDaemon) -> None:
-    """It must take at most 250 ms from the shell; these modules would take the most of that."""
+    """It must take at most 200 ms from the shell; these modules would take more than that."""
     code = "\n".join(
         [
             "import sys",
             f"sys.argv = ['bertd', 'status', '--socket', {str(daemon.socket)!r}]",
-            "from bertd.cli.app import main",
+            "from bertd.cli.main import main",
             "try:",
             "    main()",
             "finally:",
@@ -206,7 +206,7 @@ def test_status_loads_nothing_that_it_could_do_without(daemon: FakeDaemon) -> No
     )
     listed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "7-demo" in listed.stdout
-    unneeded = {"rich", "asyncio", "fastapi", "textual", "bertd.run.recipe.schema", "tomli_w"}
+    unneeded = {"pydantic", "typer", "rich", "asyncio", "fastapi", "textual", "bertd.run.recipe.schema", "tomli_w"}
     assert unneeded.isdisjoint(listed.stdout.splitlines()[-1].split())
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bertd.cli import app
 from bertd.cli.forwarding import PROGRAMS
+from bertd.cli.main import main
 from bertd.records import GLUE_TASKS
 from tests.cli.fake_daemon import FakeDaemon
 
@@ -24,7 +24,7 @@ def offers(line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFix
     monkeypatch.setenv("COMP_CWORD", str(len(words) - 1))
     monkeypatch.setattr(sys, "argv", ["bertd"])
     with pytest.raises(SystemExit):
-        app.main()
+        main()
     return [word for word in capsys.readouterr().out.splitlines() if word]
 
 

@@ -33,10 +33,9 @@ def status(socket: SocketOption = None, json: JsonOption = False) -> None:
     if json:
         print_json(answer)
         return
-    from bertd.cli.output.tables import detect_output_style
-    from bertd.cli.output.views import status_text
+    from bertd.cli.output.pages import status_page
 
-    print(status_text(answer, now=time.time(), style=detect_output_style()))
+    print(status_page(answer))
 
 
 def jobs(
@@ -69,10 +68,9 @@ def jobs(
     if json:
         print_json([*answer])
         return
-    from bertd.cli.output.tables import detect_output_style
-    from bertd.cli.output.views import jobs_text
+    from bertd.cli.output.pages import jobs_page
 
-    print(jobs_text(answer, now=time.time(), style=detect_output_style()) if answer else _none_found(state, kind, user))
+    print(jobs_page(answer, nothing=_none_found(state, kind, user)))
 
 
 def _members(choices: type[_E], names: list[str] | None, *, option: str) -> list[_E]:
@@ -93,20 +91,19 @@ def _none_found(*filters: object) -> str:
 
 def show(id: JobArgument = "@", socket: SocketOption = None, json: JsonOption = False) -> None:
     """Show one job: its state and why, its run's budget, loss, speed and checkpoints, its scores."""
-    from bertd.cli.output.views import JobDetails, job_text
+    from bertd.cli.output.pages import job_page, scores_of
     from bertd.records import JobKind
 
     client = connect(socket)
     job = client.job(id)
     run = client.run(job.run_id) if job.kind is JobKind.PRETRAIN else None
-    scores = [score for score in client.scores() if job.id == score.job_id or (run and score.run_id == run.id)]
-    details = JobDetails(job=job, run=run, scores=scores)
+    scores = client.scores()
     if json:
-        print_json(details)
-        return
-    from bertd.cli.output.tables import detect_output_style
+        from bertd.cli.output.job_details import JobDetails
 
-    print(job_text(details, now=time.time(), style=detect_output_style()))
+        print_json(JobDetails(job=job, run=run, scores=scores_of(job, run, scores)))
+        return
+    print(job_page(job, run, scores))
 
 
 def scores(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import DeviceProcess, DeviceView
 from bertd.cli.output.tables import OutputStyle, format_table
 from bertd.run.amounts.quantities import format_bytes
 from bertd.terminal_text import terminal_line
+
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceProcess, DeviceView
 
 _ID_LENGTH = 12
 """Characters of a UUID that tell the GPUs of a machine apart."""

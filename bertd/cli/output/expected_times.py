@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView
 from bertd.run.amounts.durations import format_duration
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 LATE = "takes longer than expected"
 

@@ -1,31 +1,39 @@
-"""Format the daemon's answers as text."""
+"""Format the daemon's answers as text.
+
+An answer is either a model of bertd.api.models, or as `bertd.api.unchecked` reads it, whose enums are strings: members
+of enums are compared with `==` here and in the modules that this one uses.
+"""
 
 from __future__ import annotations
 
 import math
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import (
-    BudgetView,
-    DependencyView,
-    EventView,
-    JobView,
-    MarkerGridView,
-    RunView,
-    ScoreView,
-    StatusView,
-    VersionView,
-)
 from bertd.cli.output.device_table import device_table
 from bertd.cli.output.expected_times import describe_expected_times, describe_reason, format_expected
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
-from bertd.records import DependencyCondition, DependencyState, JobKind, JobState, Record, Via
+from bertd.records import DependencyCondition, DependencyState, JobKind, JobState
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.run.execution_text import execution_choices
 from bertd.terminal_text import terminal_line
+
+if TYPE_CHECKING:
+    from bertd.api.models import (
+        BudgetView,
+        DependencyView,
+        EventView,
+        JobView,
+        MarkerGridView,
+        RunView,
+        ScoreView,
+        StatusView,
+        VersionView,
+    )
+    from bertd.records import Via
 
 _STATE_COLORS: dict[JobState, tuple[str, ...]] = {
     JobState.RUNNING: (GREEN,),
@@ -91,14 +99,19 @@ def _queue_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
     over = sorted((job for job in ranked if job.ended_t is not None), key=lambda job: -job.id)
     shown = [*live, *waiting[:_NUM_WAITING], *over[:_NUM_OVER]]
     table = jobs_text(shown, now=now, style=style)
-    if len(shown) == status.num_jobs:
+    if len(shown) == _count_jobs(status):
         return table
-    return f"{table}\n{style.paint(f'{len(shown)} of {status.num_jobs} jobs shown; `bertd jobs` lists all', DIM)}"
+    return f"{table}\n{style.paint(f'{len(shown)} of {_count_jobs(status)} jobs shown; `bertd jobs` lists all', DIM)}"
+
+
+def _count_jobs(status: StatusView) -> int:
+    """All jobs, shown or not."""
+    return max(len(status.jobs), sum(status.num_jobs_by_state.values()))
 
 
 def _order_in_state(job: JobView) -> tuple[int, int]:
     """Queued jobs as they are served; the others newest first."""
-    return (-job.priority, job.id) if job.state is JobState.QUEUED else (0, -job.id)
+    return (-job.priority, job.id) if job.state == JobState.QUEUED else (0, -job.id)
 
 
 def runs_text(runs: Iterable[RunView], *, style: OutputStyle) -> str:
@@ -200,19 +213,8 @@ def scores_text(scores: Iterable[ScoreView], *, style: OutputStyle) -> str:
     return format_table(header, rows, right={0, 3, 4, 5, 6, 7, 8, 9, 10}, style=style, drop=drop)
 
 
-class JobDetails(Record):
-    """What `bertd show` prints about one job."""
-
-    job: JobView
-    run: RunView | None
-    """Only for a pretraining."""
-    scores: list[ScoreView]
-    """Those of a finetuning, or of all finetunings of a run."""
-
-
-def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
+def job_text(job: JobView, run: RunView | None, scores: Sequence[ScoreView], *, now: float, style: OutputStyle) -> str:
     """All details of one job."""
-    job = details.job
     fields = [
         ("job", f"{job.id}, {job.kind}"),
         ("name", job.name),
@@ -230,13 +232,13 @@ def job_text(details: JobDetails, *, now: float, style: OutputStyle) -> str:
         ("ended", _local_time(job.ended_t)),
         ("progress", _describe_progress(job, now=now)),
     ]
-    fields += _run_fields(details.run, now=now) if details.run else []
+    fields += _run_fields(run, now=now) if run else []
     lines = [
         f"{style.paint(name.ljust(11), DIM)} {wrap_text(terminal_line(value), style=style, indent=12)}"
         for name, value in fields
         if value
     ]
-    return "\n".join(lines) + ("\n\n" + scores_text(details.scores, style=style) if details.scores else "")
+    return "\n".join(lines) + ("\n\n" + scores_text(scores, style=style) if scores else "")
 
 
 def _describe_dependency(dependency: DependencyView) -> str:
@@ -248,7 +250,7 @@ def _describe_dependency(dependency: DependencyView) -> str:
         DependencyCondition.ENDED: "is over",
         DependencyCondition.MARKER: f"has spent {share} of its budget",
     }
-    if dependency.state is DependencyState.WAIVED:
+    if dependency.state == DependencyState.WAIVED:
         how = "waived by a person"
     else:
         how = "met" if dependency.is_met else str(dependency.state)
@@ -263,11 +265,11 @@ def _describe_lease(job: JobView) -> str:
 
 def _describe_progress(job: JobView, *, now: float) -> str:
     """How far a job is that has no budget; empty for a run, and for a job that has not begun."""
-    if job.kind is JobKind.PRETRAIN or job.progress is None:
+    if job.kind == JobKind.PRETRAIN or job.progress is None:
         return ""
     text = format_share(job.progress)
     # A grid's reason has its end, from the trials that were measured.
-    is_measured = job.state is JobState.RUNNING and job.kind is not JobKind.GRID and job.progress > 0
+    is_measured = job.state == JobState.RUNNING and job.kind != JobKind.GRID and job.progress > 0
     if not is_measured or job.started_t is None:
         return text
     left_s = (now - job.started_t) * (1 - job.progress) / job.progress

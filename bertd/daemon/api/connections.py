@@ -22,8 +22,8 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from bertd.api.models import API_VERSION
 from bertd.api.problem import PROBLEM_MEDIA_TYPE, build_problem
+from bertd.api.version import API_VERSION, API_VERSION_HEADER
 from bertd.jobs.store.audit import Peer
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def _refusal(status: int, code: str, message: str) -> bytes:
     body = build_problem(status, code=code, detail=message).model_dump_json().encode()
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nConnection: close\r\nContent-Type: {PROBLEM_MEDIA_TYPE}\r\n"
-        f"Bertd-Api-Version: {API_VERSION}\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"{API_VERSION_HEADER}: {API_VERSION}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 

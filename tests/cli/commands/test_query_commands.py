@@ -10,7 +10,7 @@ import pytest
 
 from bertd.api.models import JobView, LogView, ScoreView, StatusView
 from bertd.cli.commands import logs, wait
-from bertd.cli.output.views import JobDetails
+from bertd.cli.output.job_details import JobDetails
 from bertd.records import JobState
 from bertd.run.paths import JobPaths
 from tests.cli import samples

@@ -8,7 +8,7 @@ from bertd.api.models import DeviceProcess, JobView, MarkerGridView, StatusView
 from bertd.cli.output.device_table import device_line, device_table, foreign_lines
 from bertd.cli.output.expected_times import format_clock
 from bertd.cli.output.tables import OutputStyle
-from bertd.cli.output.views import JobDetails, amount, job_text, jobs_text, runs_text, status_text
+from bertd.cli.output.views import amount, job_text, jobs_text, runs_text, status_text
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.records import BudgetUnit, DevicesRecord, EndRecord, JobKind, JobState, MarkerGridState
 from tests.cli import samples
@@ -53,11 +53,10 @@ def test_a_drained_device_says_so_and_foreign_processes_are_named() -> None:
 
 
 def test_the_reserve_is_named_and_what_it_is_for() -> None:
-    details = JobDetails(job=samples.job(7), run=samples.run(), scores=[])
-    assert "reserve" not in job_text(details, now=samples.NOW, style=PLAIN)
+    assert "reserve" not in job_text(samples.job(7), samples.run(), [], now=samples.NOW, style=PLAIN)
     budget = samples.run().budget.model_copy(update={"remaining_s": 750.0, "reserve_s": 40.0})
     run = samples.run().model_copy(update={"budget": budget})
-    text = job_text(JobDetails(job=samples.job(7), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(samples.job(7), run, [], now=samples.NOW, style=PLAIN)
     assert "12m 30s left" in text
     assert "reserve     40s after that, for the last validation, save and export" in text
 
@@ -79,14 +78,14 @@ def test_a_budget_is_named_in_its_unit(unit: BudgetUnit, granted: float, text: s
 
 def test_a_queued_job_shows_what_it_wants_and_no_dates_it_has_not() -> None:
     job = samples.job(8, state=JobState.QUEUED, reason="waits").model_copy(update={"started_t": None})
-    text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(job, None, [], now=samples.NOW, style=PLAIN)
     assert "needs 2, holds none" in text
     assert "started" not in text
     assert "ended" not in text
 
 
 def test_a_run_shows_what_saving_costs_and_why_each_checkpoint_is_kept() -> None:
-    text = job_text(JobDetails(job=samples.job(), run=samples.run(), scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(samples.job(), samples.run(), [], now=samples.NOW, style=PLAIN)
     assert (
         "training paused for 0.031% of the time, 0.10 s at the last; written in 8.5 s; 2 left out on a slow disk"
         in text
@@ -96,7 +95,7 @@ def test_a_run_shows_what_saving_costs_and_why_each_checkpoint_is_kept() -> None
 
 def test_a_job_that_is_over_wants_no_devices() -> None:
     job = samples.job(state=JobState.DONE).model_copy(update={"ended_t": samples.NOW})
-    text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(job, None, [], now=samples.NOW, style=PLAIN)
     assert "devices     2, released" in text
     assert "wants" not in text
 
@@ -120,7 +119,7 @@ def test_show_says_what_was_chosen_for_a_run_and_why() -> None:
     moved = DevicesRecord(t=0.0, step=1200, charged_s=60.0, before=4, after=2)
     run = run.model_copy(update={"start": start.model_copy(update=chosen), "devices_change": moved})
 
-    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(samples.job(), run, [], now=samples.NOW, style=PLAIN)
 
     assert f"kernels     {start.kernels}: {start.kernels_reason}" in text
     assert "attention   cuDNN, math: timed here: cuDNN 1.00 ms, math 3.00 ms" in text
@@ -157,11 +156,10 @@ def full_queue() -> StatusView:
 def test_status_and_show_fit_the_terminal(width: int) -> None:
     style = OutputStyle(width=width, has_color=False, has_unicode=True)
     status = full_queue()
-    details = JobDetails(job=status.jobs[0], run=status.runs[0], scores=[samples.score()])
     texts = [
         status_text(status, now=samples.NOW, style=style),
         jobs_text(status.jobs, now=samples.NOW, style=style),
-        job_text(details, now=samples.NOW, style=style),
+        job_text(status.jobs[0], status.runs[0], [samples.score()], now=samples.NOW, style=style),
     ]
     for line in "\n".join(texts).splitlines():
         assert len(line) <= width or " " not in line[12:], line
@@ -196,7 +194,7 @@ def test_the_share_of_a_budget_is_the_same_everywhere(progress: float, text: str
     texts = [
         runs_text([run], style=PLAIN),
         jobs_text([job], now=samples.NOW, style=PLAIN),
-        job_text(JobDetails(job=job, run=run, scores=[]), now=samples.NOW, style=PLAIN),
+        job_text(job, run, [], now=samples.NOW, style=PLAIN),
     ]
     assert all(f"{text} " in each for each in texts)
     assert percent(progress) == text.replace("%", " %"), "the dashboard's"
@@ -210,7 +208,7 @@ def test_a_run_says_what_became_of_the_grids_that_it_asks_for() -> None:
         MarkerGridView(marker=1.0, state=MarkerGridState.WAITING, reason="", grid_job_id=None),
     ]
     run = samples.run().model_copy(update={"grids": grids})
-    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(samples.job(), run, [], now=samples.NOW, style=PLAIN)
     assert [line.split(maxsplit=1)[1] for line in text.splitlines() if line.startswith("grid ")] == [
         "of marker 0.25: job 9",
         "of marker 0.5: waiting: /glue: no such folder",
@@ -229,7 +227,7 @@ def test_a_job_says_when_it_is_expected_to_start_and_to_end() -> None:
     starts, ends = header.index("STARTS") + len("STARTS"), header.index("ENDS") + len("ENDS")
     assert (first[:starts].split()[-1], first[:ends].split()[-1]) == (PLAIN.dash, soon.split()[-1])
     assert first[:ends].endswith(soon) and second[:starts].endswith(soon) and second[:ends].endswith(far)
-    text = job_text(JobDetails(job=waiting, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(waiting, None, [], now=samples.NOW, style=PLAIN)
     assert f"expected    starts about {soon} (in 1h 05m), ends about {far} (in 960h 00m)" in text
     assert f"{reason}, takes longer than expected" in jobs_text([grid], now=samples.NOW + 4000, style=PLAIN)
 
@@ -237,7 +235,7 @@ def test_a_job_says_when_it_is_expected_to_start_and_to_end() -> None:
 def test_a_run_that_has_ended_shows_no_learning_rate_of_an_earlier_step() -> None:
     end = EndRecord(t=0.0, step=12_040, sequences=1, charged_s=1.0, reason="budget", detail="the budget is spent")
     run = samples.run(state=JobState.DONE).model_copy(update={"end": end})
-    text = job_text(JobDetails(job=samples.job(), run=run, scores=[]), now=samples.NOW, style=PLAIN)
+    text = job_text(samples.job(), run, [], now=samples.NOW, style=PLAIN)
     assert "learning rate" not in text
 
 
@@ -246,7 +244,7 @@ def test_a_job_without_a_budget_shows_how_far_it_is(kind: JobKind) -> None:
     running, over = samples.job(8, kind=kind), samples.job(8, kind=kind, state=JobState.DONE)
 
     def progress_line(job: JobView) -> str:
-        text = job_text(JobDetails(job=job, run=None, scores=[]), now=samples.NOW, style=PLAIN)
+        text = job_text(job, None, [], now=samples.NOW, style=PLAIN)
         return next((line for line in text.splitlines() if line.startswith("progress")), "")
 
     assert progress_line(running) == "progress    50.0%, about 9m 50s left"
@@ -255,7 +253,6 @@ def test_a_job_without_a_budget_shows_how_far_it_is(kind: JobKind) -> None:
 
 
 def test_a_run_shows_its_budget_and_a_grid_no_second_estimate() -> None:
-    run = JobDetails(job=samples.job(), run=samples.run(), scores=[])
-    assert "progress " not in job_text(run, now=samples.NOW, style=PLAIN)
-    grid = JobDetails(job=samples.job(8, kind=JobKind.GRID), run=None, scores=[])
-    assert "progress    50.0%\n" in f"{job_text(grid, now=samples.NOW, style=PLAIN)}\n"
+    assert "progress " not in job_text(samples.job(), samples.run(), [], now=samples.NOW, style=PLAIN)
+    grid = samples.job(8, kind=JobKind.GRID)
+    assert "progress    50.0%\n" in f"{job_text(grid, None, [], now=samples.NOW, style=PLAIN)}\n"

@@ -22,7 +22,8 @@ GENERATOR = Path(os.environ.get("BERTD_OPENAPI_GENERATOR", Path(sys.prefix) / "a
 @pytest.mark.long
 @pytest.mark.skipif(not GENERATOR.is_dir(), reason=f"{GENERATOR} has no openapi-python-client; `make test-long` has")
 def test_a_generated_client_drives_a_run(box: DaemonBox, tmp_path: Path) -> None:
-    (tmp_path / "openapi.json").write_bytes(send_request(box.socket, "GET", "/openapi.json", body=None, headers={}))
+    document = send_request(box.socket, "GET", "/openapi.json", body=None, headers={}).content
+    (tmp_path / "openapi.json").write_bytes(document)
     environment = with_tests_on_path()
     environment["PYTHONPATH"] = f"{environment['PYTHONPATH']}:{tmp_path}:{GENERATOR}"
     command = [

@@ -23,8 +23,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bertd.api.client import Client
 from bertd.api.http import SocketConnection
-from bertd.api.models import API_VERSION, EventView, RunView, SeriesView, StatusView
+from bertd.api.models import EventView, RunView, SeriesView, StatusView
 from bertd.api.problem import PROBLEM_MEDIA_TYPE, ProblemView
+from bertd.api.version import API_VERSION
 from bertd.daemon.api.limits import MAX_BODY_BYTES
 from bertd.errors import ClientError
 from bertd.records import JobState

@@ -30,12 +30,9 @@ def devices(socket: SocketOption = None, json: JsonOption = False) -> None:
     if json:
         print_json([*answer])
         return
-    from bertd.cli.output.device_table import device_table, foreign_lines
-    from bertd.cli.output.tables import detect_output_style
+    from bertd.cli.output.pages import devices_page
 
-    print(device_table(answer, style=detect_output_style()))
-    for line in foreign_lines(answer):
-        print(line)
+    print(devices_page(answer))
 
 
 def drain(names: DevicesArgument, socket: SocketOption = None, json: JsonOption = False) -> None:
