@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, Self, TypeVar
 
-from bertd.api.client import Client
+from bertd.api.client import Client, JobId
 from bertd.api.models import EventView, StatusView
 from bertd.api.sse import EventStream
+from bertd.records import JobKind
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -81,9 +82,21 @@ class AsyncClient:
     budget = _in_thread(Client.budget)
     shutdown = _in_thread(Client.shutdown)
 
-    def events(self, since: int | None = None) -> AsyncEventStream:
+    def events(
+        self,
+        since: int | None = None,
+        *,
+        types: Collection[str] = (),
+        kinds: Collection[JobKind] = (),
+        job_id: int | None = None,
+        run: JobId | None = None,
+        user: str | None = None,
+    ) -> AsyncEventStream:
         """Follow the daemon, in an `async with` and an `async for`; see Client.events."""
-        return AsyncEventStream(self.sync, since=since)
+        open_stream = functools.partial(
+            self.sync.events, since, types=types, kinds=kinds, job_id=job_id, run=run, user=user
+        )
+        return AsyncEventStream(open_stream, since=since)
 
 
 class AsyncEventStream:
@@ -92,8 +105,8 @@ class AsyncEventStream:
     It ends with `aclose`, and raises what bertd.api.sse.EventStream raises.
     """
 
-    def __init__(self, client: Client, *, since: int | None) -> None:
-        self._client = client
+    def __init__(self, open_stream: Callable[[], EventStream], *, since: int | None) -> None:
+        self._open_stream = open_stream
         self._since = since
         # Its own thread, which waits nearly always: those of to_thread are few, and for calls.
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="bertd events")
@@ -107,7 +120,7 @@ class AsyncEventStream:
 
     async def __aenter__(self) -> Self:
         """Connect."""
-        self._stream = await self._run(lambda: self._client.events(self._since))
+        self._stream = await self._run(self._open_stream)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -228,21 +228,45 @@ class Client(TypedRequests):
         """One sweep with its settings, by number, name or @, which is the newest."""
         return self._get(SweepView, f"/v1/sweeps/{path_segment(id)}")
 
-    def events(self, since: int | None = None) -> EventStream:
-        """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them."""
-        return EventStream(self.socket, since=since)
+    def events(
+        self,
+        since: int | None = None,
+        *,
+        types: Collection[str] = (),
+        kinds: Collection[JobKind] = (),
+        job_id: int | None = None,
+        run: JobId | None = None,
+        user: str | None = None,
+    ) -> EventStream:
+        """Follow the daemon: events after id `since` (only new ones without it), and status ticks between them.
+
+        Args:
+            types: only events of these types, as of `past_events`, which has the others.
+        """
+        query = _event_query(types, kinds, job_id=job_id, run=run, user=user)
+        return EventStream(self.socket, since=since, query=query)
 
     def past_events(
-        self, *, types: Collection[str] = (), job_id: int | None = None, limit: int = 100
+        self,
+        *,
+        types: Collection[str] = (),
+        kinds: Collection[JobKind] = (),
+        job_id: int | None = None,
+        run: JobId | None = None,
+        user: str | None = None,
+        limit: int = 100,
     ) -> list[EventView]:
         """The newest events of the daemon's log, newest first.
 
         Args:
             types: only of these types, such as alert; any, if it is empty.
+            kinds: only of jobs of these kinds; any, if it is empty.
             job_id: only of this job.
+            run: only of this run, and of the finetunings and commands that belong to it.
+            user: only of jobs that this user submitted: a name or a uid.
             limit: at most 1000.
         """
-        query = [("type", type) for type in types] + ([] if job_id is None else [("job", str(job_id))])
+        query = _event_query(types, kinds, job_id=job_id, run=run, user=user)
         return self._get_list(EventView, f"/v1/event-log?{urlencode([*query, ('limit', str(limit))])}")
 
     # ---- Acting ------------------------------------------------------------------------------------
@@ -329,6 +353,14 @@ def _series_query(
     values: dict[str, object] = {"x": x, "points": points, "columns": ",".join(columns) if columns else None}
     values |= {"from": low, "to": high, "smooth": half_life}
     return [(key, str(value)) for key, value in values.items() if value is not None]
+
+
+def _event_query(
+    types: Collection[str], kinds: Collection[JobKind], *, job_id: int | None, run: JobId | None, user: str | None
+) -> list[tuple[str, str]]:
+    named = {"job": job_id, "run": run, "user": user}
+    query = [("type", type) for type in types] + [("kind", str(kind)) for kind in kinds]
+    return query + [(key, str(value)) for key, value in named.items() if value is not None]
 
 
 def _ended_last(jobs: list[JobView]) -> list[JobView]:

@@ -6,9 +6,10 @@ Lines of `field: value`; an empty line ends an event: https://html.spec.whatwg.o
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlencode
 
 from pydantic import ValidationError
 
@@ -39,20 +40,26 @@ class EventStream:
     continue, open a new stream with `since=stream.last_id`.
     """
 
-    def __init__(self, path: Path, *, since: int | None) -> None:
+    def __init__(self, path: Path, *, since: int | None, query: Sequence[tuple[str, str]] = ()) -> None:
         """Connect.
+
+        Args:
+            query: which events the daemon sends; all without it.
 
         Raises:
             DaemonUnreachableError: no daemon answers.
             BertdError: the daemon refused.
         """
         self.last_id = since
-        """Id of the newest event that was returned; None before the first."""
+        """Id of the newest event that the daemon sent or passed over; None before the first event or tick."""
         self._path = path
         self._is_closed = False
+        self._newest_id: int | None = None
+        """Of the newest event or tick; an earlier bertd sends none with ticks."""
         self._connection = SocketConnection(path, timeout_s=TIMEOUT_S)
         try:
-            self._open("" if since is None else f"?since={since}")
+            arguments = [*query] + ([] if since is None else [("since", str(since))])
+            self._open(f"?{urlencode(arguments)}" if arguments else "")
         except DISCONNECT_ERRORS as error:
             self._connection.close()
             raise DaemonUnreachableError(disconnect_message(path)) from error
@@ -98,6 +105,8 @@ class EventStream:
             raise DaemonUnreachableError(disconnect_message(self._path))
         if isinstance(item, EventView):
             self.last_id = item.id
+        elif self._newest_id is not None:
+            self.last_id = self._newest_id
         return item
 
     def close(self) -> None:
@@ -128,7 +137,9 @@ class EventStream:
                 return None
             field, _, value = line.rstrip(b"\r\n").partition(b":")
             value = value.removeprefix(b" ")
-            if field == b"event":
+            if field == b"id" and value.isdigit():
+                self._newest_id = int(value)
+            elif field == b"event":
                 event = value.decode()
             elif field == b"data":
                 data.append(value)

@@ -16,6 +16,7 @@ from bertd import api
 from bertd.api import AsyncClient, Client
 from bertd.api.models import EventView, StatusView
 from bertd.errors import DaemonUnreachableError, UnknownJobError
+from bertd.records import JobKind
 from tests.cli import samples
 from tests.cli.fake_daemon import FakeDaemon, frame
 from tests.waiting import PATIENCE_S
@@ -72,6 +73,15 @@ async def test_events_are_iterated_and_a_stream_that_is_closed_ends(client: Asyn
     await asyncio.wait_for(follow(), PATIENCE_S)
     assert got == [event, daemon.status]
     assert daemon.requests[-1].query == {"since": ["3"]}
+
+
+async def test_a_stream_of_some_events_asks_for_those(client: AsyncClient, daemon: FakeDaemon) -> None:
+    daemon.stream.put(frame(samples.status().events[0]))
+    async with client.events(types=["alert"], kinds=[JobKind.GRID], job_id=7, run="@", user="ada") as stream:
+        await anext(stream)
+    assert daemon.requests[-1].query == {
+        "type": ["alert"], "kind": ["grid"], "job": ["7"], "run": ["@"], "user": ["ada"]
+    }  # fmt: skip
 
 
 async def test_no_daemon_is_the_same_error(client: AsyncClient) -> None:

@@ -19,7 +19,7 @@ from bertd.api.client import Client
 from bertd.api.models import ErrorView, EventView, StatusView, SubmitFinetune, SubmitPretrain
 from bertd.api.typed_requests import KEY_HEADER
 from bertd.errors import BertdError, ClientError, DaemonUnreachableError, TransitionError, UnknownJobError
-from bertd.records import JobState
+from bertd.records import JobKind, JobState
 from tests.cli import samples
 from tests.cli.fake_daemon import FakeDaemon, frame
 from tests.waiting import PATIENCE_S
@@ -344,6 +344,19 @@ def test_events_and_ticks_arrive_in_order_and_typed(client: Client, daemon: Fake
         assert [next(stream), next(stream), next(stream)] == [first, tick, second]
         assert stream.last_id == 6
     assert daemon.requests[-1].query == {"since": ["4"]}
+
+
+def test_a_tick_says_how_far_the_daemon_has_looked_and_an_earlier_one_says_nothing(
+    client: Client, daemon: FakeDaemon
+) -> None:
+    tick = samples.status()
+    daemon.stream.put(frame(tick) + frame(samples.event(5)) + frame(tick) + b"id: 9\n" + frame(tick))
+    with client.events(types=["alert"], kinds=[JobKind.PRETRAIN], job_id=7, run="7-first", user="ada") as stream:
+        known = [(next(stream), stream.last_id)[1] for _ in range(4)]
+    assert known == [None, 5, 5, 9]
+    assert daemon.requests[-1].query == {
+        "type": ["alert"], "kind": ["pretrain"], "job": ["7"], "run": ["7-first"], "user": ["ada"]
+    }  # fmt: skip
 
 
 def test_an_event_cut_into_pieces_arrives_whole(client: Client, daemon: FakeDaemon) -> None:

@@ -51,7 +51,7 @@ def wait_until_over(client: Client, job: JobView, *, deadline: float | None) -> 
 
 def _wait_on_event_stream(client: Client, job_id: int, *, deadline: float | None) -> JobView:
     """The job when it is over, the deadline has passed, or one event stream has ended."""
-    with client.events() as stream:
+    with client.events(job_id=job_id) as stream:
         # Requested after the stream's start, so that no change between the two is missed.
         job = client.job(job_id)
         left_s = 0.0 if deadline is None else min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
@@ -65,7 +65,7 @@ def _wait_on_event_stream(client: Client, job_id: int, *, deadline: float | None
                 if item is None:
                     break
                 if isinstance(item, EventView):
-                    job = client.job(job_id) if item.job_id == job_id else job
+                    job = client.job(job_id) if item.job_id == job_id else job  # An earlier daemon sends all events.
                 else:
                     job = next((row for row in item.jobs if row.id == job_id), job)
         finally:

@@ -11,15 +11,16 @@ from bertd.errors import ClientError, DeviceError, SubmissionError
 from bertd.jobs.runner.command_job_runner import require_program
 from bertd.run.amounts.quantities import format_count
 from bertd.run.machine.command_environment import refusal_of_variable
+from bertd.run.machine.trusted_folders import is_root_or_own
 
 
-def require_right(uid: int, *, daemon_uid: int, for_operators: bool) -> None:
+def require_right(uid: int, *, for_operators: bool) -> None:
     """Refuse a command of an operator where the configuration does not let operators run programs.
 
     Raises:
         ClientError: it does not, and the operator is neither root nor the daemon's own user.
     """
-    if not for_operators and uid not in (0, daemon_uid):
+    if not for_operators and not is_root_or_own(uid):
         raise ClientError(
             f"uid {uid}: may not run programs as the daemon's user, since commands.for_operators is false; ask root"
         )

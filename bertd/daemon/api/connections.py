@@ -25,6 +25,7 @@ from uvicorn.server import ServerState
 from bertd.api.problem import PROBLEM_MEDIA_TYPE, build_problem
 from bertd.api.version import API_VERSION, API_VERSION_HEADER
 from bertd.jobs.store.audit import Peer
+from bertd.run.machine.trusted_folders import is_root_or_own
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +66,7 @@ class Roles:
 
     def is_operator(self, peer: Peer) -> bool:
         """Whether the peer may change things; membership of the group is cached for a minute."""
-        if peer.uid in (0, os.getuid()):
+        if is_root_or_own(peer.uid):
             return True
         now = time.monotonic()
         checked_at, is_member = self._membership_cache.get(peer.uid, (-_MEMBERSHIP_CACHE_S, False))
@@ -114,7 +115,7 @@ class PeerConnection(H11Protocol):
     def _exceeds_connection_limit(self, peer: Peer) -> bool:
         if len(self.connections) > MAX_CONNECTIONS:
             return True
-        if peer.uid in (0, os.getuid()):
+        if is_root_or_own(peer.uid):
             return False
         peers = [other._peer for other in self.connections if isinstance(other, PeerConnection)]
         same_uid_peers = [other for other in peers if other is not None and other.uid == peer.uid]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import pwd
 import re
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
@@ -65,20 +66,27 @@ def _read_job_filter(
     return JobFilter(states=tuple(state), kinds=tuple(kind), owner_uid=_find_uid(user), since_t=since, until_t=until)
 
 
-def _read_event_filter(
+def _read_stream_filter(
     type: Annotated[list[str], Query(default_factory=list, description="Of one of these types, such as alert.")],
     kind: Kinds,
     job: Annotated[int | None, Query(ge=1, le=NEWEST, description="Of the job with this number.")] = None,
     user: User = None,
+) -> EventFilter:
+    return EventFilter(types=tuple(type), job_id=job, jobs=JobFilter(kinds=tuple(kind), owner_uid=_find_uid(user)))
+
+
+def _read_event_filter(
+    where: Annotated[EventFilter, Depends(_read_stream_filter)],
     since: Since = None,
     until: Until = None,
 ) -> EventFilter:
-    jobs = JobFilter(kinds=tuple(kind), owner_uid=_find_uid(user))
-    return EventFilter(types=tuple(type), job_id=job, jobs=jobs, since_t=since, until_t=until)
+    return replace(where, since_t=since, until_t=until)
 
 
 JobFilterQuery = Annotated[JobFilter, Depends(_read_job_filter)]
 EventFilterQuery = Annotated[EventFilter, Depends(_read_event_filter)]
+StreamFilterQuery = Annotated[EventFilter, Depends(_read_stream_filter)]
+"""Without times: a stream goes by ids."""
 
 
 def _find_uid(user: str | None) -> int | None:

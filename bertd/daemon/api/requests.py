@@ -6,7 +6,6 @@ A change is three calls deep: the route, a method here, and that part. audited_c
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,6 +43,7 @@ from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.records import BudgetRequest
+from bertd.run.machine.trusted_folders import is_root_or_own
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class RequestHandler:
                 elif isinstance(submission, SubmitGrid):
                     job = self._submissions.submit_grid(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitCommand):
-                    require_right(uid, daemon_uid=os.geteuid(), for_operators=self._commands_for_operators())
+                    require_right(uid, for_operators=self._commands_for_operators())
                     job = self._command_submissions.submit(submission, uid=uid, now=now)
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
@@ -132,7 +132,7 @@ class RequestHandler:
         return change.answer
 
     def _require_quota(self, uid: int) -> None:
-        if uid not in (0, os.geteuid()):
+        if not is_root_or_own(uid):
             require_quota(self._queue.num_unended(owner_uid=uid), limit=self._queued_jobs_limit())
 
     def estimate_grid(self, request: SubmitGrid, peer: Peer) -> GridEstimateView:

@@ -42,10 +42,11 @@ class EventLog:
         row = self._database.execute("SELECT max(id) FROM events").fetchone()
         return int(row[0] or 0)
 
-    def since(self, id: int, *, limit: int) -> list[EventView]:
-        """Events after `id`, oldest first."""
-        rows = self._database.execute("SELECT * FROM events WHERE id > ? ORDER BY id LIMIT ?", (id, limit))
-        return [_view(row) for row in rows]
+    def since(self, id: int, *, limit: int, where: EventFilter = ANY_EVENT) -> list[EventView]:
+        """The `limit` oldest of these events after `id`, oldest first."""
+        conditions, values = where.conditions()
+        statement = f"SELECT * FROM events WHERE id > ?{conditions} ORDER BY id LIMIT ?"  # noqa: S608  # bound
+        return [_view(row) for row in self._database.execute(statement, (id, *values, limit)).fetchall()]
 
     def page(self, *, before: int, limit: int, where: EventFilter = ANY_EVENT) -> list[EventView]:
         """The `limit` newest of these events with an id below `before`, newest first."""

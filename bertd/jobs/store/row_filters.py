@@ -47,12 +47,18 @@ class EventFilter:
 
     types: tuple[str, ...] = ()
     job_id: int | None = None
+    run_id: str | None = None
+    """Of the event's run, or of a finetuning or command that belongs to that run."""
     jobs: JobFilter = ANY_JOB
     """Of the event's job; an event of none is then excluded."""
     since_t: float | None = None
     """It happened at this time or later."""
     until_t: float | None = None
     """It happened before this time."""
+
+    @property
+    def excludes_any(self) -> bool:
+        return self != ANY_EVENT
 
     def conditions(self) -> _Conditions:
         """For a WHERE that has one condition already."""
@@ -61,6 +67,7 @@ class EventFilter:
         return _all_of(
             _is_one_of("type", self.types),
             _compares("job_id =", self.job_id),
+            _compares("run_id =", self.run_id),
             _compares("t >=", self.since_t),
             _compares("t <", self.until_t),
             its_job if self.jobs.excludes_any else ("", ()),

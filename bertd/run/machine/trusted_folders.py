@@ -18,6 +18,11 @@ from pathlib import Path
 _ROOT = 0
 
 
+def is_root_or_own(uid: int) -> bool:
+    """Whether it is root, or the user as whom this process acts: its effective one, as SO_PEERCRED has a peer's."""
+    return uid in (_ROOT, os.geteuid())
+
+
 def find_intruder_risk(folder: Path) -> str | None:
     """Why another user could change what is in `folder`; None if only root and this user (and groups) can.
 
@@ -26,7 +31,7 @@ def find_intruder_risk(folder: Path) -> str | None:
     """
     resolved = folder.resolve(strict=True)
     status = resolved.stat()
-    if status.st_uid not in {_ROOT, os.geteuid()}:
+    if not is_root_or_own(status.st_uid):
         return f"it belongs to {user_name(status.st_uid)}; give it to {user_name(os.geteuid())} with chown"
     if status.st_mode & stat.S_IWOTH and not status.st_mode & stat.S_ISVTX:
         return f"every user may write there (mode {stat.S_IMODE(status.st_mode):04o}); chmod o-w it"
@@ -43,13 +48,12 @@ def is_listener_trusted(socket_path: Path, *, uid: int) -> bool:
     Raises:
         OSError: a part of the path cannot be read.
     """
-    own = os.geteuid()
-    if uid in {_ROOT, own}:
+    if is_root_or_own(uid):
         return True
     resolved = socket_path.parent.resolve(strict=True)
     for folder in (resolved, *resolved.parents):
         status = folder.stat()
-        if status.st_uid not in {_ROOT, own, uid} or status.st_mode & stat.S_IWOTH:
+        if not (is_root_or_own(status.st_uid) or status.st_uid == uid) or status.st_mode & stat.S_IWOTH:
             return False
     return True
 

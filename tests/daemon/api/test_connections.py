@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from bertd.daemon.api import connections
 from bertd.daemon.api.connections import PeerConnection, Roles
+from bertd.daemon.api.event_stream import MAX_STREAMS_PER_UID, EventHub
 from bertd.daemon.process.listener import bind_socket
 from bertd.jobs.store.audit import Peer
 from tests.waiting import PATIENCE_S
@@ -126,6 +128,16 @@ def test_root_the_daemons_user_and_the_groups_members_are_operators(monkeypatch:
     assert answers(7001) and answers(7001)
     assert not answers(7002)
     assert asked == [7001, 7002], "a member is looked up once a minute"
+
+
+def test_the_effective_user_is_the_daemons_everywhere_and_not_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 54321)
+    monkeypatch.setattr("os.getuid", lambda: 54322)
+    assert Roles().is_operator(Peer(uid=54321, gid=54321, pid=1))
+    assert not Roles().is_operator(Peer(uid=54322, gid=54322, pid=1))
+    hub = EventHub.__new__(EventHub)
+    hub.streams_by_uid = Counter({54321: 1_000, 54322: MAX_STREAMS_PER_UID})
+    assert hub.has_room_for(54321) and not hub.has_room_for(54322)
 
 
 def test_a_user_that_is_in_no_list_is_no_operator() -> None:

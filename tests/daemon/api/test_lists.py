@@ -102,6 +102,11 @@ def test_past_events_are_listed_newest_first_and_filtered(api: InProcessApi) -> 
     assert texts("user=54321") == texts("kind=grid&type=alert") == []
     assert len(texts(f"kind={JobKind.PRETRAIN}&user={os.getuid()}&type=alert")) == 5
     assert len(texts("")) == len(texts("limit=1")) > 6
+    run_id = api.queue.get(job).run_id
+    ours = texts(f"run={run_id}")
+    assert ours == texts(f"run={job}") == texts("run=@") != texts("")
+    assert texts(f"run={run_id}&type=alert") == [], "those were of no run"
+    assert api.ask("GET", "/v1/event-log?run=nope").status == 404
 
 
 def test_curves_of_several_runs_are_given_on_one_axis(api: InProcessApi) -> None:
@@ -160,6 +165,16 @@ def test_a_log_is_read_by_time(api: InProcessApi) -> None:
 
 def test_one_stream_too_many_is_refused(api: InProcessApi) -> None:
     api.uid = 54321
-    api.services.hub.streams_by_uid[api.uid] = MAX_STREAMS_PER_UID
+    api.services.hub.count_stream(api.uid, MAX_STREAMS_PER_UID)
     refused = api.ask("GET", "/v1/events")
     assert (refused.status, refused.json["hint"]) == (429, "close some")
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("run=nope", 404), ("kind=nope", 422), ("user=no-such-user", 422), ("job=0", 422), ("since=-1", 422)],
+)
+def test_a_stream_that_cannot_be_given_is_refused_before_it_begins(api: InProcessApi, query: str, status: int) -> None:
+    refused = api.ask("GET", f"/v1/events?{query}")
+    assert refused.status == status
+    assert refused.headers["content-type"] == "application/problem+json"
