@@ -248,11 +248,10 @@ class Scheduler:
             drained=drained,
             may_overtake=self.outlook.backfill(waiting, drained=drained, now=now).may_overtake,
         )
+        self._waiting_jobs.set_reasons(decisions)
         for decision in decisions:
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
-                continue
-            self._waiting_jobs.set_reason(decision.job, decision.reason)
 
     def _pause_outside_of_hours(self) -> None:
         times, now = self._start_times.of_unended(), self._clock()

@@ -48,6 +48,8 @@ class Database:
         self.path = path
         self.after_commit: Callable[[], None] = lambda: None
         """Called once after each outermost commit."""
+        self.num_rollbacks = 0
+        """Transactions that were undone: what was read in one of them may never have been."""
         self._depth = 0
         _open_safely(path)
         try:
@@ -145,6 +147,7 @@ class Database:
             yield
             self._connection.execute("COMMIT")
         except BaseException as error:
+            self.num_rollbacks += 1
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             if isinstance(error, sqlite3.OperationalError):

@@ -6,6 +6,7 @@ Each change of a state writes a `job` event in the same transaction, so that the
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.lifecycle import ENDED, FINAL, LIVE, Actor, JobChange, JobStatus, check_transition
 from bertd.jobs.store.row_filters import ANY_JOB, JobFilter
+from bertd.jobs.store.waiting_cache import WaitingCache
 from bertd.records import JobKind, JobState
 
 _UPDATABLE_COLUMNS = (
@@ -30,6 +32,8 @@ _UPDATABLE_COLUMNS = (
 )
 
 
+_MAX_STALE = 500
+"""More changed rows than these are not looked up one by one."""
 _SELECT = """SELECT *, state = 'paused' AND EXISTS (SELECT 1 FROM leases WHERE job_id = jobs.id) AS is_hot FROM jobs"""
 
 
@@ -83,8 +87,7 @@ class Queue:
         """`root`: the state folder; None if the database is in it, as it is unless it was salvaged."""
         self._database = database
         self._events = events
-        self._waiting: dict[tuple[object, ...], Job] = {}
-        """By row: the queued jobs at the last look. Each tick looks, and most rows are as they were."""
+        self._waiting = WaitingCache()
         self.root = root or database.path.parent
         """The state folder. Rows have folders below it without it, so that it can be moved."""
 
@@ -176,7 +179,9 @@ class Queue:
     def live(self) -> list[Job]:
         """Jobs that a runner has, or should have."""
         rows = self._database.execute(
-            f"{_SELECT} WHERE state IN (?, ?, ?, ?) OR is_hot ORDER BY id", tuple(sorted(LIVE))
+            # So that the index of the states is used.
+            f"{_SELECT} WHERE state IN (?, ?, ?, ?, ?) AND (state != 'paused' OR is_hot) ORDER BY id",
+            (*sorted(LIVE), JobState.PAUSED),
         )
         return [self._job(row) for row in rows.fetchall()]
 
@@ -199,10 +204,17 @@ class Queue:
 
     def waiting(self) -> list[Job]:
         """Queued jobs in the order they are served: highest priority, then oldest."""
-        rows = self._database.execute(f"{_SELECT} WHERE state = ? ORDER BY priority DESC, id", (JobState.QUEUED,))
-        waiting = {(key := tuple(row)): self._waiting.get(key) or self._job(row) for row in rows.fetchall()}
-        self._waiting = waiting
-        return list(waiting.values())
+        cache = self._waiting
+        if self._database.num_rollbacks != cache.num_rollbacks or len(cache.stale) > _MAX_STALE:
+            rows = self._database.execute(f"{_SELECT} WHERE state = ?", (JobState.QUEUED,))
+            cache.replace([self._job(row) for row in rows.fetchall()], num_rollbacks=self._database.num_rollbacks)
+        elif cache.stale:
+            stale = tuple(cache.stale)
+            places = ", ".join("?" * len(stale))
+            # The statement has places alone, no values.
+            rows = self._database.execute(f"{_SELECT} WHERE id IN ({places})", stale)
+            cache.refresh([self._job(row) for row in rows.fetchall()])
+        return list(cache.jobs)
 
     def paused(self) -> list[Job]:
         """Paused jobs, oldest first."""
@@ -241,14 +253,17 @@ class Queue:
             ),
         )
         assert cursor.lastrowid is not None
+        self._waiting.stale.add(cursor.lastrowid)
         return replace(job, id=cursor.lastrowid)
 
     def delete_reserved(self, job: Job) -> None:
         """Undo a reservation within the transaction that made it; its number is not used again."""
+        self._waiting.stale.add(job.id)
         self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:
         """Set the folder of a reserved job and write its first event."""
+        self._waiting.stale.add(job.id)
         path = Path(folder)
         stored = path.relative_to(self.root) if path.is_relative_to(self.root) else path
         self._database.execute("UPDATE jobs SET folder = ?, run_id = ? WHERE id = ?", (str(stored), run_id, job.id))
@@ -266,6 +281,7 @@ class Queue:
         check_transition(job_id, before=job.state, after=after, actor=actor)
         started_t = now if after is JobState.STARTING and job.started_t is None else job.started_t
         ended_t = now if after in ENDED else None
+        self._waiting.stale.add(job_id)
         with self._database.transaction():
             self._database.execute(
                 "UPDATE jobs SET state = ?, reason = ?, started_t = ?, ended_t = ? WHERE id = ?",
@@ -296,12 +312,20 @@ class Queue:
 
     def update(self, job_id: int, **values: int | str) -> None:
         """Set other columns than the state, without an event."""
+        if values:
+            self._waiting.stale.add(job_id)
         with self._database.transaction():
             for column, value in values.items():
                 assert column in _UPDATABLE_COLUMNS
                 # The column is one of the fixed names above; a name cannot be a bound parameter.
                 statement = f"UPDATE jobs SET {column} = ? WHERE id = ?"  # noqa: S608
                 self._database.execute(statement, (value, job_id))
+
+    def set_reasons(self, reasons: Iterable[tuple[int, str]]) -> None:
+        """Note why jobs wait, all in one transaction, without an event."""
+        with self._database.transaction():
+            for job_id, reason in reasons:
+                self.update(job_id, reason=reason)
 
     def _job(self, row: sqlite3.Row) -> Job:
         return _read_job(row, root=self.root)

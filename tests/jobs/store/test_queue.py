@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bertd.errors import QueueError, TransitionError, UnknownJobError
 from bertd.jobs.store import event_log
@@ -120,6 +123,62 @@ def test_jobs_wait_by_priority_and_then_by_age(queue: Queue, database: Database)
         assert len(queue.waiting()) == 4
         raise ZeroDivisionError
     assert queue.waiting() == [queue.get(4), queue.get(1), queue.get(3)]
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["submit", "undone submit", "priority", "undone priority", "reason", "start", "hold", "many"]),
+        st.integers(0, 9),
+        st.booleans(),
+    ),
+    max_size=25,
+)
+
+
+@given(CHANGES)
+def test_the_waiting_jobs_in_memory_are_always_those_of_the_table(
+    changes: list[tuple[str, int, bool]],
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(Path(folder) / "queue.db")
+        queue = Queue(database, EventLog(database))
+        for change, number, looks in changes:
+            _change_queue(queue, database, change, number)
+            if looks:
+                # One that has looked at nothing yet.
+                assert queue.waiting() == Queue(database, EventLog(database)).waiting()
+        assert queue.waiting() == Queue(database, EventLog(database)).waiting()
+        database.close()
+
+
+def _change_queue(queue: Queue, database: Database, change: str, number: int) -> None:
+    queued = queue.waiting() if number % 2 else Queue(database, EventLog(database)).waiting()
+    job = queued[number % len(queued)] if queued else None
+    if change == "submit":
+        submit(queue, database, priority=number % 3)
+    elif change == "many":
+        with database.transaction():
+            for _ in range(501):
+                submit(queue, database)
+    elif change == "undone submit":
+        with pytest.raises(ZeroDivisionError), database.transaction():
+            submit(queue, database)
+            queue.waiting()
+            raise ZeroDivisionError
+    elif job is None:
+        return
+    elif change == "undone priority":
+        with pytest.raises(ZeroDivisionError), database.transaction():
+            queue.update(job.id, priority=number)
+            queue.waiting()
+            raise ZeroDivisionError
+    elif change == "priority":
+        queue.update(job.id, priority=number)
+    elif change == "reason":
+        queue.set_reasons([(job.id, f"reason {number}")])
+    else:
+        state = JobState.STARTING if change == "start" else JobState.HELD
+        queue.move(job.id, state, reason="", actor=Actor.SCHEDULER if change == "start" else Actor.PERSON, now=2.0)
 
 
 def test_a_move_changes_the_row_and_tells_the_stream_at_once(

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from typing import NamedTuple, TypeAlias
 
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
@@ -51,12 +52,22 @@ class Allocation:
     """Equal parts that the GPU is divided into, of which the job gets one."""
 
 
-@dataclass(frozen=True)
-class Wait:
+class Wait(NamedTuple):
     """Why a job gets none."""
 
     job: Job
     reason: str
+
+
+class FarBehind(NamedTuple):
+    """Jobs that wait their turn, with more than MAX_OVERTAKEN ahead of each."""
+
+    jobs: list[Job]
+    reason: str = f"waits for its turn: more than {MAX_OVERTAKEN} jobs are ahead of it in the queue"
+    """It names none of them, so that a start changes the reasons of few jobs."""
+
+
+Decision: TypeAlias = Allocation | Wait | FarBehind
 
 
 def allocate(
@@ -67,8 +78,8 @@ def allocate(
     occupied: Collection[str] = (),
     drained: Collection[str] = (),
     may_overtake: Callable[[Job, Sequence[Job], Leases], bool] = lambda job, ahead, leases: False,
-) -> list[Allocation | Wait]:
-    """Decide for each waiting job, in the order they are served.
+) -> list[Decision]:
+    """Decide for each waiting job, in the order they are served; last for those that are far behind.
 
     Args:
         occupied: GPUs that processes use which are not of this daemon: allocated last.
@@ -78,17 +89,21 @@ def allocate(
     """
     rows = list(leases.rows)
     ahead: dict[str, list[Job]] = {"cpu": [], "gpu": []}
-    decisions: list[Allocation | Wait] = []
+    decisions: list[Decision] = []
+    far_behind = FarBehind([])
     # While a job needs whole GPUs, none is divided that need not be.
-    is_packed = any(_needs_whole_gpus(job) and job.num_devices <= inventory.count("gpu") for job in waiting)
+    counts = {kind: inventory.count(kind) for kind in ahead}
+    is_packed = bool(inventory.gpus) and any(
+        _needs_whole_gpus(job) and job.num_devices <= inventory.count("gpu") for job in waiting
+    )
     for job in waiting:
         blocked = ahead[job.device_kind]
-        if job.num_devices > inventory.count(job.device_kind):
+        if job.num_devices > counts[job.device_kind]:
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
             continue
         if len(blocked) > MAX_OVERTAKEN:
-            decisions.append(Wait(job, _turn_reason(blocked[0])))
+            far_behind.jobs.append(job)
             continue
         leased = Leases(tuple(rows))
         allocation = _find_devices(job, leased, inventory, occupied=occupied, drained=drained, is_packed=is_packed)
@@ -100,7 +115,7 @@ def allocate(
         reason = _turn_reason(blocked[0]) if blocked else _wait_reason(job, leased, inventory, drained=drained)
         decisions.append(Wait(job, reason))
         blocked.append(job)
-    return decisions
+    return [*decisions, far_behind] if far_behind.jobs else decisions
 
 
 def _find_devices(

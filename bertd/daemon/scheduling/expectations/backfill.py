@@ -6,17 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
-from bertd.daemon.scheduling.expectations.forecast import Release, WaitingJob, may_overtake
+from bertd.daemon.scheduling.expectations.forecast import DeviceOutlook, Release, WaitingJob, may_overtake
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job
-
-
-@dataclass(frozen=True)
-class DeviceOutlook:
-    """The devices of one kind: how many are free, and when the others are."""
-
-    num_free: int
-    releases: tuple[Release, ...]
 
 
 def find_device_outlook(
@@ -80,7 +72,6 @@ class Backfill:
         return may_overtake(
             self.waiting[job.id],
             [self.waiting[each.id] for each in ahead],
-            devices.releases,
-            num_free=devices.num_free,
+            {job.device_kind: devices},
             now=self.now,
         )

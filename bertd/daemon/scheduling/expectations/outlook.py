@@ -6,7 +6,7 @@ compared with its start, so that what people were told is what is judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
@@ -41,13 +41,11 @@ class StartAccuracy:
 
     def note_expected(self, expected: dict[int, ExpectedTimes], *, now: float) -> None:
         """Keep the first expectation of each job; forget jobs that do not wait any more."""
-        kept: dict[int, tuple[float, float]] = {}
-        for id, times in expected.items():
-            if id in self._first:
-                kept[id] = self._first[id]
-            elif times.start_t is not None:
-                kept[id] = now, times.start_t
-        self._first = kept
+        for id in self._first.keys() - expected.keys():
+            del self._first[id]
+        for id in expected.keys() - self._first.keys():
+            if (start_t := expected[id].start_t) is not None:
+                self._first[id] = now, start_t
 
     def note_start(self, job_id: int, *, now: float) -> None:
         """A job starts."""
@@ -81,6 +79,8 @@ class Outlook:
         self._made_of: object = None
         self._expected: dict[int, ExpectedTimes] = {}
         """Of each queued job."""
+        self._simple_jobs: dict[int, tuple[Job, WaitingJob]] = {}
+        """What a forecast needs of jobs that never ran and wait for no other job and no time; it does not change."""
         self.accuracy = StartAccuracy()
 
     def update(self, waiting: list[Job], *, drained: Collection[str], now: float) -> None:
@@ -89,7 +89,7 @@ class Outlook:
         if len(waiting) > _FEW_JOBS and age_s < _PAUSE_PER_JOB_S * len(waiting):
             return
         leases = self._queue.leases()
-        made_of = ([(job.id, job.num_devices) for job in waiting], leases, tuple(drained))
+        made_of = (waiting, leases, tuple(drained))
         if made_of == self._made_of and age_s < _REFRESH_S:
             return
         self._durations.begin_round()
@@ -112,7 +112,7 @@ class Outlook:
         return Backfill(
             now=now,
             ends={job.id: self._end_t(job, times, now=now) for job in self._queue.live()},
-            waiting={job.id: self._waiting_job(job, times.get(job.id), [], now=now) for job in waiting[:_MAX_BACKFILL]},
+            waiting={job.id: self._waiting_job(job, times.get(job.id), (), now=now) for job in waiting[:_MAX_BACKFILL]},
             inventory=self._inventory,
             drained=drained,
         )
@@ -123,19 +123,21 @@ class Outlook:
         times = self._start_times.of_unended()
         needs = self._dependencies.unmet(waiting)
         ends = {job.id: self._end_t(job, times, now=now) for job in self._queue.live()}
-        expected: dict[int, ExpectedTimes] = {}
-        for kind in ("cpu", "gpu"):
-            # What this machine can never start holds nobody up.
-            jobs = [
-                self._waiting_job(job, times.get(job.id), needs.get(job.id, []), now=now)
-                for job in waiting
-                if job.device_kind == kind and job.num_devices <= self._inventory.count(kind)
-            ]
-            devices = find_device_outlook(kind, leases, inventory=self._inventory, drained=drained, ends=ends)
-            # Jobs of the other kind that are waited for were forecast before, or have no known end.
-            known = ends | {id: each.end_t for id, each in expected.items()}
-            expected |= forecast(jobs, devices.releases, num_free=devices.num_free, now=now, ends=known)
-        return expected
+        kinds = ("cpu", "gpu")
+        counts = {kind: self._inventory.count(kind) for kind in kinds}
+        # What this machine can never start holds nobody up.
+        jobs = [
+            self._waiting_job(job, times.get(job.id), needs.get(job.id, ()), now=now)
+            for job in waiting
+            if job.num_devices <= counts[job.device_kind]
+        ]
+        if len(self._simple_jobs) > 2 * len(waiting) + _FEW_JOBS:
+            self._simple_jobs.clear()
+        devices = {
+            kind: find_device_outlook(kind, leases, inventory=self._inventory, drained=drained, ends=ends)
+            for kind in kinds
+        }
+        return forecast(jobs, devices, now=now, ends=ends)
 
     def _end_t(self, job: Job, times: dict[int, StartTimes], *, now: float) -> float | None:
         if job.id in times and times[job.id].only is not None:
@@ -148,16 +150,25 @@ class Outlook:
         self,
         job: Job,
         times: StartTimes | None,
-        needs: list[tuple[int, DependencyCondition]],
+        needs: Sequence[tuple[int, DependencyCondition]],
         *,
         now: float,
     ) -> WaitingJob:
         """What the forecast needs of a job."""
+        is_simple = times is None and not needs and job.started_t is None
+        kept = self._simple_jobs.get(job.id) if is_simple else None
+        if kept is not None and kept[0] is job:
+            return kept[1]
         has_hours = times is not None and times.only is not None
-        return WaitingJob(
+        duration_s = None if has_hours else self._durations.duration_s(job)
+        made = WaitingJob(
             id=job.id,
             num_devices=job.num_devices,
-            duration_s=None if has_hours else self._durations.duration_s(job),
-            not_before_t=now if times is None else earliest_start(times, now=now),
+            duration_s=duration_s,
+            not_before_t=0.0 if times is None else earliest_start(times, now=now),
             after=tuple(_UNKNOWN_JOB if condition is DependencyCondition.MARKER else id for id, condition in needs),
+            device_kind=job.device_kind,
         )
+        if is_simple and self._durations.is_complete:
+            self._simple_jobs[job.id] = job, made
+        return made

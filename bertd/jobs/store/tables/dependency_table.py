@@ -32,8 +32,9 @@ class DependencyTable:
 
     def of_queued(self) -> dict[int, list[Dependency]]:
         """Of each queued job that has any: what it waits for, without what a person has waived."""
+        # CROSS keeps the order: few rows here, while thousands of jobs may be queued.
         rows = self._database.execute(
-            "SELECT dependencies.* FROM dependencies JOIN jobs ON jobs.id = job_id"
+            "SELECT dependencies.* FROM dependencies CROSS JOIN jobs ON jobs.id = job_id"
             " WHERE jobs.state = ? AND dependencies.state != ? ORDER BY job_id, on_job_id",
             (JobState.QUEUED, DependencyState.WAIVED),
         )

@@ -43,7 +43,8 @@ class StartTimesTable:
     def of_unended(self) -> dict[int, StartTimes]:
         """Of each job that is not over and has any."""
         rows = self._database.execute(
-            "SELECT start_times.* FROM start_times JOIN jobs ON jobs.id = job_id WHERE jobs.state NOT IN (?, ?, ?, ?)",
+            "SELECT start_times.* FROM start_times CROSS JOIN jobs ON jobs.id = job_id"
+            " WHERE jobs.state NOT IN (?, ?, ?, ?)",
             tuple(sorted(ENDED)),
         )
         return {row["job_id"]: _times(row) for row in rows.fetchall()}

@@ -5,9 +5,17 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.scheduling.devices.device_allocation import CPU, MAX_OVERTAKEN, Allocation, Wait, allocate
-from bertd.daemon.scheduling.expectations.backfill import Backfill, DeviceOutlook, find_device_outlook
-from bertd.daemon.scheduling.expectations.forecast import Release, WaitingJob, forecast
+from bertd.daemon.scheduling.devices.device_allocation import (
+    CPU,
+    MAX_OVERTAKEN,
+    Allocation,
+    Decision,
+    FarBehind,
+    Wait,
+    allocate,
+)
+from bertd.daemon.scheduling.expectations.backfill import Backfill, find_device_outlook
+from bertd.daemon.scheduling.expectations.forecast import DeviceOutlook, Release, WaitingJob, forecast
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
@@ -17,11 +25,14 @@ NOW = 1000.0
 
 
 def backfill(jobs: dict[Job, float | None], ends: dict[int, float | None]) -> Backfill:
-    waiting = {each.id: WaitingJob(each.id, each.num_devices, seconds, NOW) for each, seconds in jobs.items()}
+    waiting = {
+        each.id: WaitingJob(each.id, each.num_devices, seconds, NOW, (), each.device_kind)
+        for each, seconds in jobs.items()
+    }
     return Backfill(now=NOW, ends=ends, waiting=waiting, inventory=BOX, drained=())
 
 
-def decide(jobs: dict[Job, float | None], leases: Leases, ends: dict[int, float | None]) -> list[Allocation | Wait]:
+def decide(jobs: dict[Job, float | None], leases: Leases, ends: dict[int, float | None]) -> list[Decision]:
     return allocate(list(jobs), leases, BOX, may_overtake=backfill(jobs, ends).may_overtake)
 
 
@@ -49,7 +60,8 @@ def test_more_jobs_than_one_looks_at_are_not_overtaken() -> None:
     large: dict[Job, float | None] = {job(id, 8): 1.0 for id in range(1, MAX_OVERTAKEN + 1)}
     assert isinstance(decide(large | {job(90, 1): 1.0}, taken(5), {100: NOW + 60})[-1], Allocation)
     more = large | {job(80, 8): 1.0}
-    assert isinstance(decide(more | {job(90, 1): 1.0}, taken(5), {100: NOW + 60})[-1], Wait)
+    (last,) = decide(more | {job(90, 1): 1.0}, taken(5), {100: NOW + 60})[-1:]
+    assert isinstance(last, FarBehind) and last.jobs == [job(90, 1)]
 
 
 def test_a_gpu_that_several_share_is_free_when_the_last_of_them_ends() -> None:
@@ -87,14 +99,14 @@ def test_no_gpu_is_given_twice_and_the_first_that_waits_starts_as_early_as_witho
     if first is None:
         return
 
-    def start_of_first(allocated: list[Allocation | Wait]) -> float | None:
+    def start_of_first(allocated: list[Decision]) -> float | None:
         given = [each for each in allocated if isinstance(each, Allocation)]
         rows = (*leases.rows, *(Lease(each.job.id, gpu, 1) for each in given for gpu in each.devices))
         known = {each.job.id: None if jobs[each.job] is None else NOW + jobs[each.job] for each in given}  # type: ignore[operator]  # None is the other case
         devices = find_device_outlook("gpu", Leases(rows), inventory=BOX, drained=(), ends=ends | known)
-        waiting = decisions[first].job
-        alone = [WaitingJob(waiting.id, waiting.num_devices, 1.0)]
-        return forecast(alone, devices.releases, num_free=devices.num_free, now=NOW)[waiting.id].start_t
+        (waiting,) = (each.job for each in decisions[first : first + 1] if isinstance(each, Wait))
+        alone = [WaitingJob(waiting.id, waiting.num_devices, 1.0, device_kind="gpu")]
+        return forecast(alone, {"gpu": devices}, now=NOW)[waiting.id].start_t
 
     before, after = start_of_first(decisions[:first]), start_of_first(decisions)
     overtaken = any(isinstance(each, Allocation) for each in decisions[first:])

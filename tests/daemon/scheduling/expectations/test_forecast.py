@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.daemon.scheduling.expectations.forecast import (
+    DeviceOutlook,
     ExpectedTimes,
     Release,
     WaitingJob,
@@ -15,10 +16,14 @@ from bertd.daemon.scheduling.expectations.forecast import (
 NOW = 1000.0
 
 
+def cpus(num_free: int, releases: list[Release]) -> dict[str, DeviceOutlook]:
+    return {"cpu": DeviceOutlook(num_free, tuple(releases))}
+
+
 def test_a_job_starts_when_enough_devices_are_free_and_the_next_one_after_it() -> None:
     waiting = [WaitingJob(1, 4, 100.0), WaitingJob(2, 1, 10.0), WaitingJob(3, 8, None)]
     releases = [Release(NOW + 50, 2), Release(NOW + 20, 2), Release(NOW + 400, 4)]
-    assert forecast(waiting, releases, num_free=0, now=NOW) == {
+    assert forecast(waiting, cpus(0, releases), now=NOW) == {
         1: ExpectedTimes(NOW + 50, NOW + 150),
         # It fits at 20, and is behind job 1.
         2: ExpectedTimes(NOW + 150, NOW + 160),
@@ -28,7 +33,7 @@ def test_a_job_starts_when_enough_devices_are_free_and_the_next_one_after_it() -
 
 def test_what_needs_a_device_without_a_known_end_has_no_expected_start() -> None:
     waiting = [WaitingJob(1, 1, None), WaitingJob(2, 2, 5.0), WaitingJob(3, 1, 5.0)]
-    expected = forecast(waiting, [Release(None, 1)], num_free=1, now=NOW)
+    expected = forecast(waiting, cpus(1, [Release(None, 1)]), now=NOW)
     assert expected == {1: ExpectedTimes(NOW, None), 2: ExpectedTimes(), 3: ExpectedTimes()}
 
 
@@ -40,7 +45,7 @@ def test_a_job_that_waits_for_a_time_or_another_job_holds_nobody_up() -> None:
         WaitingJob(4, 1, 5.0, after=(9,)),
         WaitingJob(5, 1, 5.0, after=(8,)),
     ]
-    expected = forecast(waiting, [], num_free=1, now=NOW, ends={8: NOW + 200, 9: None})
+    expected = forecast(waiting, cpus(1, []), now=NOW, ends={8: NOW + 200, 9: None})
     assert expected == {
         1: ExpectedTimes(NOW + 100, NOW + 110),
         2: ExpectedTimes(NOW + 30, NOW + 40),
@@ -52,13 +57,13 @@ def test_a_job_that_waits_for_a_time_or_another_job_holds_nobody_up() -> None:
 
 def test_a_small_job_overtakes_only_where_a_large_one_is_not_delayed() -> None:
     large, releases = WaitingJob(1, 8, 100.0), [Release(NOW + 60, 6)]
-    assert may_overtake(WaitingJob(2, 2, 60.0), [large], releases, num_free=2, now=NOW)
-    assert not may_overtake(WaitingJob(2, 2, 61.0), [large], releases, num_free=2, now=NOW)
-    assert not may_overtake(WaitingJob(2, 2, None), [large], releases, num_free=2, now=NOW)
-    assert not may_overtake(WaitingJob(2, 3, 1.0), [large], releases, num_free=2, now=NOW)
+    assert may_overtake(WaitingJob(2, 2, 60.0), [large], cpus(2, releases), now=NOW)
+    assert not may_overtake(WaitingJob(2, 2, 61.0), [large], cpus(2, releases), now=NOW)
+    assert not may_overtake(WaitingJob(2, 2, None), [large], cpus(2, releases), now=NOW)
+    assert not may_overtake(WaitingJob(2, 3, 1.0), [large], cpus(2, releases), now=NOW)
     # Job 1 leaves two devices unused, so a long job may have them.
-    assert may_overtake(WaitingJob(2, 2, 9e9), [WaitingJob(1, 6, 1.0)], releases, num_free=2, now=NOW)
-    assert not may_overtake(WaitingJob(2, 2, 1.0), [large], [Release(None, 6)], num_free=2, now=NOW)
+    assert may_overtake(WaitingJob(2, 2, 9e9), [WaitingJob(1, 6, 1.0)], cpus(2, releases), now=NOW)
+    assert not may_overtake(WaitingJob(2, 2, 1.0), [large], cpus(2, [Release(None, 6)]), now=NOW)
 
 
 def test_a_start_is_wrong_by_more_than_a_quarter_of_the_wait_and_a_minute() -> None:
@@ -97,7 +102,7 @@ def test_no_device_is_given_twice_and_no_job_starts_before_it_may(
     num_free: int,
 ) -> None:
     jobs, releases = build(drawn_jobs, drawn_releases)
-    expected = forecast(jobs, releases, num_free=num_free, now=NOW)
+    expected = forecast(jobs, cpus(num_free, releases), now=NOW)
     assert expected.keys() == {job.id for job in jobs}
     for job in jobs:
         start_t, end_t = expected[job.id].start_t, expected[job.id].end_t
@@ -126,10 +131,10 @@ def test_what_overtakes_delays_none_of_those_ahead_of_it(
 ) -> None:
     ahead, releases = build([(num, length, 0.0, []) for num, length, _, _ in drawn_jobs], drawn_releases)
     candidate = WaitingJob(99, num_devices, seconds)
-    if not may_overtake(candidate, ahead, releases, num_free=num_free, now=NOW):
+    if not may_overtake(candidate, ahead, cpus(num_free, releases), now=NOW):
         return
-    alone = forecast(ahead, releases, num_free=num_free, now=NOW)
-    together = forecast([candidate, *ahead], releases, num_free=num_free, now=NOW)
+    alone = forecast(ahead, cpus(num_free, releases), now=NOW)
+    together = forecast([candidate, *ahead], cpus(num_free, releases), now=NOW)
     assert together[99].start_t == NOW
     for job in ahead:
         before_t, after_t = alone[job.id].start_t, together[job.id].start_t
