@@ -15,6 +15,7 @@ from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import budget, job_commands, logs, programs, query_commands
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
+from bertd.cli.commands.planning import plan
 from bertd.cli.commands.scoring import export, glue_submission
 from bertd.cli.commands.submitting import finetune, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
@@ -22,7 +23,7 @@ from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 Command = Callable[..., None]
 
 _PANELS: list[tuple[str, list[Command]]] = [
-    ("Queue work", [submit.submit, finetune.finetune, sweep.sweep]),
+    ("Queue work", [submit.submit, finetune.finetune, sweep.sweep, plan.plan]),
     (
         "Look",
         [

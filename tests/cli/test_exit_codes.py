@@ -47,7 +47,7 @@ ARGUMENTS = {
 }
 """Arguments with which each subcommand asks the daemon."""
 READING = {"audit", "gc", "hooks", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
-WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "doctor", "config", "backup", "restore"}
+WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "plan", "doctor", "config", "backup", "restore"}
 
 
 def test_every_subcommand_is_tried_here() -> None:

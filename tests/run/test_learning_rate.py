@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.run.recipe.schema import ScheduleSection
 from bertd.run.learning_rate import learning_rate_factor
+from bertd.run.recipe.schema import ScheduleSection
 
 
 @pytest.mark.parametrize("curve", ["linear", "cosine", "trapezoid"])

@@ -26,9 +26,9 @@ from bertd.data.batches.batches import TrainBatches
 from bertd.data.batches.rows import open_sequences
 from bertd.data.dataset.shards import DataSet
 from bertd.program import run_main
+from bertd.run.learning_rate import learning_rate_factor
 from bertd.run.recipe.schema import Recipe
 from bertd.train.backends.cpu_tuning import keep_freed_pages
-from bertd.run.learning_rate import learning_rate_factor
 from bertd.train.optim.weight_decay import decay_groups
 from bertd.train.run_inputs import build_masker
 

@@ -14,9 +14,9 @@ from bertd.glue.training.batches import EncodedExample, PaddedBatch, draw_epoch,
 from bertd.glue.training.read_ahead import read_ahead
 from bertd.glue.training.update import Updates
 from bertd.records import FinetuneSpec
+from bertd.run.learning_rate import learning_rate_factor
 from bertd.run.recipe.schema import ScheduleSection
 from bertd.train.backends.precision import Precision
-from bertd.run.learning_rate import learning_rate_factor
 
 
 def train(

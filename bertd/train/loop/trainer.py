@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bertd.errors import BertdError, NumericsError, StorageError
 from bertd.model.flops import training_flops
+from bertd.run.learning_rate import learning_rate_factor
 from bertd.run.paths import step_folder_name
 from bertd.run.ranks.heartbeat import Phase
 from bertd.train.backends.synchronize import synchronize
@@ -22,7 +23,6 @@ from bertd.train.loop.spike_detector import LossMonitor, LossWentWrongError, Spi
 from bertd.train.loop.step_reading import PendingReading, runs_after_host
 from bertd.train.loop.throughput import ThroughputMeter, memory_bytes
 from bertd.train.loop.train_step import StepFigures
-from bertd.run.learning_rate import learning_rate_factor
 from bertd.train.state import TrainState
 
 

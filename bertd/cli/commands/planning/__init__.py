@@ -1,0 +1,1 @@
+"""`bertd plan`: what a budget will buy."""

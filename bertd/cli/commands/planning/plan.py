@@ -1,0 +1,123 @@
+"""`bertd plan`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bertd.cli.completion import complete_job, complete_recipe, complete_set
+from bertd.cli.options import JsonOption, SocketOption, connect, print_json
+
+if TYPE_CHECKING:
+    from bertd.run.plan.measurements import Measurements
+    from bertd.run.recipe.schema import Recipe
+
+
+def plan(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECIPE",
+            help="A TOML file, or the name of a recipe of bertd.",
+            autocompletion=complete_recipe,
+            show_default=False,
+        ),
+    ],
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="SECTION.KEY=VALUE",
+            help="Override one value; may be repeated.",
+            show_default=False,
+            autocompletion=complete_set,
+        ),
+    ] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="AMOUNT", help="The budget: 90min, 24h, 5000steps, ...", show_default=False),
+    ] = None,
+    until_steps: Annotated[
+        int | None,
+        typer.Option("--until-steps", metavar="N", min=1, help="How long so many steps take.", show_default=False),
+    ] = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="RUN",
+            help="Take the figures of a run that has trained, or of a folder of one; nothing is measured.",
+            autocompletion=complete_job,
+            show_default=False,
+        ),
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(
+            "--scratch",
+            metavar="FOLDER",
+            help="On the disk that runs are on; what is written there is deleted.",
+            show_default=False,
+        ),
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what a budget will buy: steps, epochs, where its seconds go, memory, disk, and what is doubtful.
+
+    The recipe is trained for a minute on this machine to measure it, which takes up to two minutes; nothing is queued.
+
+    Raises:
+        BadParameter: two budgets are given.
+    """
+    from bertd.cli.commands.planning.run_plan import make_plan_answer, plan_answer_text
+    from bertd.cli.commands.submitting.resolve_recipe import resolve_recipe
+
+    if until_steps is not None and budget is not None:
+        raise typer.BadParameter("give --budget or --until-steps, not both", param_hint="--until-steps")
+    if until_steps is not None:
+        budget = f"{until_steps}steps"
+    resolved = resolve_recipe(recipe, settings=set_ or [], budget=budget, name=None).recipe
+    if from_ is None:
+        folder = _scratch_folder(scratch)
+        measured = _measure(resolved, scratch=folder, socket=socket)
+    else:
+        from bertd.cli.commands.planning.measured_run import measure_past_run
+
+        past = measure_past_run(from_, recipe=resolved, client=connect(socket))
+        measured, folder = past.measurements, scratch or past.folder
+    answer = make_plan_answer(resolved, measured, folder=folder)
+    if json:
+        print_json(answer)
+    else:
+        print(plan_answer_text(resolved, answer))
+
+
+def _scratch_folder(scratch: Path | None) -> Path:
+    """Where runs are, if this user may write there, so that the disk is the same; else the temporary folder."""
+    import os
+    import tempfile
+
+    from bertd.run.paths import default_state_dir
+
+    if scratch is not None:
+        return scratch.absolute()
+    state_dir = default_state_dir()
+    return state_dir if os.access(state_dir, os.W_OK | os.X_OK) else Path(tempfile.gettempdir())
+
+
+def _measure(recipe: Recipe, *, scratch: Path, socket: Path | None) -> Measurements:
+    from bertd.cli.commands.planning.free_devices import choose_free_devices
+    from bertd.cli.commands.planning.rehearsal import Rehearsal
+
+    def show(text: str) -> None:
+        print(f"{recipe.run.name}: {text}", file=sys.stderr, flush=True)
+
+    choice = choose_free_devices(recipe, client=connect(socket, timeout_s=5.0))
+    if choice.warning:
+        show(choice.warning)
+    show("training for a minute to measure this machine")
+    return Rehearsal(scratch, visible_gpus=choice.gpus, on_progress=show).measure(recipe)
