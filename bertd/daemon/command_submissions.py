@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from bertd.api.models import SubmitCommand
-from bertd.daemon.admission.command_job import choose_command_devices, require_command
+from bertd.daemon.admission.command_job import choose_command_devices
 from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.jobs.store.database import Database
@@ -33,15 +33,13 @@ class CommandSubmissions:
         self._inventory = inventory
 
     def submit(self, request: SubmitCommand, *, uid: int, now: float) -> Job:
-        """Queue a command.
+        """Queue a command that `require_command` lets pass.
 
         Raises:
-            SubmissionError: its folder or its program is not there, or a variable may not be passed.
             DeviceError: the machine does not have the devices.
             UnknownJobError: there is no such run.
             StorageError: the disk refused.
         """
-        require_command(request)
         device_kind, num_devices = choose_command_devices(request, inventory=self._inventory)
         run = None if request.run is None else find_run(self._queue, request.run)
         draft = draft_job(

@@ -15,7 +15,7 @@ from starlette.responses import PlainTextResponse
 import bertd
 from bertd.daemon.api.answers import problem_response, request_place, text_responses
 from bertd.daemon.api.api_services import ApiServices, services_of
-from bertd.daemon.api.audited_changes import http_status
+from bertd.daemon.api.audited_changes import Mutation, http_status
 from bertd.daemon.api.limits import BodyLimit
 from bertd.daemon.api.openapi_document import complete_document
 from bertd.daemon.api.prometheus import prometheus_text
@@ -70,7 +70,9 @@ async def _on_bad_request(request: Request, error: Exception) -> Response:
     places = [
         f"{'.'.join(str(part) for part in detail['loc'])}: {describe_problem(detail)}" for detail in error.errors()[:5]
     ]
-    return problem_response(422, "ClientError", f"{request_place(request)}: {'; '.join(places)}")
+    message = f"{request_place(request)}: {'; '.join(places)}"
+    _audit_unreadable_change(request, message)
+    return problem_response(422, "ClientError", message)
 
 
 async def _on_http_error(request: Request, error: Exception) -> Response:
@@ -84,15 +86,21 @@ async def _on_text_that_is_not_unicode(request: Request, error: Exception) -> Re
     """JSON may name half of a surrogate pair, which no file and no answer can hold."""
     assert isinstance(error, UnicodeEncodeError)
     found = ascii(error.object[error.start : error.end])
-    return problem_response(
-        422, "ClientError", f"{request_place(request)}: {found} is not a character; send Unicode text"
-    )
+    message = f"{request_place(request)}: {found} is not a character; send Unicode text"
+    _audit_unreadable_change(request, message)
+    return problem_response(422, "ClientError", message)
 
 
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     # The edge of a request; Starlette logs the traceback after this.
     message = f"{request_place(request)}: the daemon failed ({type(error).__name__}); its log says more"
     return problem_response(500, "DaemonError", message)
+
+
+def _audit_unreadable_change(request: Request, message: str) -> None:
+    if request.method == "POST":
+        mutation = Mutation(peer=request.state.peer, request=request_place(request), body=b"", key=None)
+        services_of(request).request_handler.changes.note_unreadable(mutation, message)
 
 
 class _Application(FastAPI):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bertd.api.models import AuditView
 from bertd.daemon.api.connections import Roles
-from bertd.errors import BertdError, ClientError, DaemonStoppingError, ReadOnlyError
+from bertd.errors import BertdError, ClientError, DaemonStoppingError, ReadOnlyError, RecipeError
 from bertd.jobs.store.audit import Answer, Audit, AuditRow, Peer
 from bertd.jobs.store.database import Database
 from bertd.records import Record
@@ -140,6 +140,10 @@ class AuditedChanges:
         if self.is_stopping:
             raise DaemonStoppingError("the daemon is shutting down and accepts no changes; try again when it is back")
 
+    def is_operator(self, peer: Peer) -> bool:
+        """Whether the peer may change things."""
+        return self._roles.is_operator(peer)
+
     def _require_operator(self, peer: Peer) -> None:
         if not self._roles.is_operator(peer):
             raise ClientError(
@@ -176,6 +180,13 @@ class AuditedChanges:
         logger.warning("uid %d: %s", mutation.peer.uid, error)
         self._audit_refusal(mutation, error)
         return error
+
+    def note_unreadable(self, mutation: Mutation, message: str) -> None:
+        """Note in the audit a request that was refused because it could not be read."""
+        try:
+            self._audit_refusal(mutation, RecipeError(message))
+        except BertdError as error:
+            logger.error("not in the audit: %s: %s", mutation.request, error)
 
     def _audit_refusal(self, mutation: Mutation, error: BertdError) -> None:
         with self._database.transaction():

@@ -20,6 +20,7 @@ from bertd.api.models import (
 )
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.command_job import require_right
+from bertd.daemon.admission.paths_of_requests import AnySubmission, SubmittedPaths
 from bertd.daemon.admission.quota import require_quota
 from bertd.daemon.admission.start_times import read_start_times
 from bertd.daemon.api.audited_changes import AuditedChanges, Mutation
@@ -35,6 +36,7 @@ from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.sweep_actions import SweepActions
 from bertd.daemon.sweeps.sweep_views import SweepViews
+from bertd.errors import BertdError
 from bertd.jobs.store.audit import Answer, Peer
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
@@ -87,6 +89,7 @@ class RequestHandler:
         self._submissions = submissions
         self._command_submissions = command_submissions
         self._dependencies = dependencies
+        self._submitted_paths = SubmittedPaths()
         self._start_times = StartTimesTable(database)
         self._job_actions = job_actions
         self._budget_changes = budget_changes
@@ -107,13 +110,25 @@ class RequestHandler:
         return find_run(self._queue, name)
 
     def submit(
-        self, submission: SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand, mutation: Mutation
+        self,
+        submission: SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand,
+        mutation: Mutation,
+        *,
+        problem: BertdError | None = None,
     ) -> Answer:
-        """Queue a new job."""
+        """Queue a new job.
+
+        Args:
+            problem: what `find_problem` has found.
+        """
         with self.changes.change(mutation, status=201) as change:
             if change.is_new:
                 uid, now = mutation.peer.uid, time.time()
                 self._require_quota(uid)
+                if isinstance(submission, SubmitCommand):
+                    require_right(uid, for_operators=self._commands_for_operators())
+                if problem is not None:
+                    raise problem
                 # Before the job exists, so that @ is not the job itself.
                 dependencies = self._dependencies.resolve(after=submission.after, after_any=submission.after_any)
                 start_times = read_start_times(submission, now=now)
@@ -122,7 +137,6 @@ class RequestHandler:
                 elif isinstance(submission, SubmitGrid):
                     job = self._submissions.submit_grid(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitCommand):
-                    require_right(uid, for_operators=self._commands_for_operators())
                     job = self._command_submissions.submit(submission, uid=uid, now=now)
                 else:
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
@@ -131,20 +145,28 @@ class RequestHandler:
                 change.finish(self._views.job(job))
         return change.answer
 
+    async def find_problem(self, request: AnySubmission, peer: Peer) -> BertdError | None:
+        """Why what a request names on the disk does not do, found in a thread; None for who may submit nothing."""
+        return await self._submitted_paths.find_problem(request) if self.changes.is_operator(peer) else None
+
     def _require_quota(self, uid: int) -> None:
         if not is_root_or_own(uid):
             require_quota(self._queue.num_unended(owner_uid=uid), limit=self._queued_jobs_limit())
 
-    def estimate_grid(self, request: SubmitGrid, peer: Peer) -> GridEstimateView:
+    def estimate_grid(self, request: SubmitGrid, peer: Peer, *, problem: BertdError | None = None) -> GridEstimateView:
         """What a grid would take; raises what its submission does, also for who may not submit it."""
         self.changes.check_allowed(peer)
+        if problem is not None:
+            raise problem
         return self._submissions.estimate_grid(request)
 
-    def begin_sweep(self, request: SubmitSweep, mutation: Mutation) -> Answer:
-        """Begin a sweep."""
+    def begin_sweep(self, request: SubmitSweep, mutation: Mutation, *, problem: BertdError | None = None) -> Answer:
+        """Begin a sweep; `problem` is what `find_problem` has found."""
         with self.changes.change(mutation, status=201) as change:
             if change.is_new:
                 self._require_quota(mutation.peer.uid)
+                if problem is not None:
+                    raise problem
                 sweep = self.sweeps.actions.begin(request, uid=mutation.peer.uid, now=time.time())
                 change.finish(self.sweeps.views.sweep(sweep))
         return change.answer
@@ -209,10 +231,18 @@ class RequestHandler:
                 change.finish(self._hooks.request_test(name, asked_by=mutation.asked_by, now=time.time()))
         return change.answer
 
-    def delete_garbage(self, found: list[Garbage], mutation: Mutation, *, taken: list[Taken]) -> Answer:
-        """Take away what was found of ended jobs; the caller removes what is then in `taken`, also after an error."""
+    def delete_garbage(
+        self, found: list[Garbage], mutation: Mutation, *, taken: list[Taken], problem: BertdError | None = None
+    ) -> Answer:
+        """Take away what was found of ended jobs; the caller removes what is then in `taken`, also after an error.
+
+        Args:
+            problem: why nothing could be looked for.
+        """
         with self.changes.change(mutation) as change:
             if change.is_new:
+                if problem is not None:
+                    raise problem
                 self.garbage.take_away(found, taken=taken, asked_by=mutation.asked_by, now=time.time())
                 change.finish(GarbageDeletedView(deleted=[garbage_view(each.garbage) for each in taken]))
         return change.answer

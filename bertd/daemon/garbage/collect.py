@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.api.models import GarbageRequest, GarbageView
 from bertd.daemon.garbage.find_garbage import Garbage, find_garbage
-from bertd.errors import StorageError
+from bertd.daemon.process.blocking_calls import BlockingCalls
+from bertd.errors import StillReadingError, StorageError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.job_names import find_job
 from bertd.jobs.store.lifecycle import ENDED
@@ -17,6 +19,12 @@ from bertd.records import JobKind, KeptCheckpoints
 from bertd.run.amounts.quantities import format_bytes
 from bertd.run.checkpoint_index import read_checkpoint_index, trash_checkpoint, write_checkpoint_index
 from bertd.run.paths import TRASH_PREFIX, RunPaths
+
+logger = logging.getLogger(__name__)
+
+MAX_WALKS = 2
+"""Walks over the folders of ended jobs at the same time, which anybody who may connect can ask for."""
+_MAX_REMOVALS = 8
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,25 @@ class GarbageCollector:
     def __init__(self, queue: Queue, events: EventLog) -> None:
         self._queue = queue
         self._events = events
+        self._walks = BlockingCalls("searches for what ended jobs leave", most=MAX_WALKS)
+        self._removals = BlockingCalls("removals of what ended jobs left", most=_MAX_REMOVALS)
+
+    async def find(self, request: GarbageRequest, *, now: float) -> list[Garbage]:
+        """What can go; the disk is read in a thread.
+
+        Raises:
+            UnknownJobError: there is no such job.
+            StillReadingError: others search at the moment.
+        """
+        jobs = self.jobs(request, now=now)
+        return await self._walks.run(lambda: garbage_of(jobs, all_checkpoints=request.all_checkpoints))
+
+    async def remove(self, taken: list[Taken]) -> None:
+        """Remove the folders, in a thread; what is left of one is found as garbage the next time."""
+        try:
+            await self._removals.run(lambda: remove(taken))
+        except StillReadingError as error:
+            logger.warning("%d folders are left for the next `bertd gc`: %s", len(taken), error)
 
     def jobs(self, request: GarbageRequest, *, now: float) -> list[Job]:
         """The jobs that are looked at, oldest first.

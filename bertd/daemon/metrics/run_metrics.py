@@ -22,7 +22,7 @@ from bertd.errors import RunFolderError, StillReadingError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
-from bertd.run.paths import JobPaths, RunPaths
+from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 
@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 _MAX_CURVES = 8
 """Runs without a runner whose curves are kept in memory; each takes a few megabytes."""
+MAX_READING = 4
+"""Journals that are read for their curves at the same time: each takes as much memory, and time."""
 _MAX_SUMMARIES = 2_000
 _MAX_RECIPES = 64
 _CURVES_TIMEOUT_S = 5.0
@@ -43,6 +45,14 @@ def _parse_summary(text: str) -> JournalSummary:
     except ValidationError:
         logger.warning("queue.db: a job's summary is damaged; it is shown without its numbers")
         return JournalSummary()
+
+
+def _share_read(follower: MetricsFollower) -> str:
+    try:
+        return format(follower.offset / max(1, follower.journal.stat().st_size), ".0%")
+    except OSError:
+        # It was removed meanwhile.
+        return f"{follower.offset:,} bytes"
 
 
 class RunMetrics:
@@ -131,7 +141,16 @@ class RunMetrics:
         return follower, follower.curves
 
     async def _read_journal(self, job: Job) -> MetricsFollower:
+        if job.id not in self._reading and len(self._reading) >= MAX_READING:
+            tasks = [task for _, task in self._reading.values()]
+            await asyncio.wait(tasks, timeout=_CURVES_TIMEOUT_S, return_when=asyncio.FIRST_COMPLETED)
         if job.id not in self._reading:
+            # Others may have waited, too, and begun first.
+            if len(self._reading) >= MAX_READING:
+                raise StillReadingError(
+                    f"{job.run_id}: the journals of {len(self._reading)} other runs are being read for their curves; "
+                    "try again in a moment"
+                )
             follower = self._make_follower(job)
             task = asyncio.ensure_future(self._read_to_the_end(job, follower))
             self._reading[job.id] = follower, task
@@ -139,9 +158,9 @@ class RunMetrics:
         follower, task = self._reading[job.id]
         await asyncio.wait([task], timeout=_CURVES_TIMEOUT_S)
         if not task.done():
-            share = follower.offset / max(1, JobPaths(Path(job.folder)).journal.stat().st_size)
             raise StillReadingError(
-                f"{job.run_id}: its journal is being read for the curves, {share:.0%} so far; try again in a moment"
+                f"{job.run_id}: its journal is being read for the curves, {_share_read(follower)} so far; "
+                "try again in a moment"
             )
         return task.result()
 

@@ -8,6 +8,10 @@ from bertd.errors import QueueError
 from bertd.jobs.store.database import Database
 
 MAX_AUDIT_ROWS = 50_000
+"""Requests that were carried out."""
+MAX_REFUSED_ROWS = 10_000
+"""Requests that were refused. Counted apart: anybody who may connect can ask for what is refused, and must not be able
+to push out what was done."""
 KEEP_ANSWERS_S = 7 * 86_400.0
 """How long an idempotency key is remembered."""
 MAX_ANSWERS = 50_000
@@ -61,7 +65,12 @@ class Audit:
         )
         assert cursor.lastrowid is not None
         if cursor.lastrowid % _TRIM_EVERY == 0:
-            self._database.execute("DELETE FROM audit WHERE id <= ?", (cursor.lastrowid - MAX_AUDIT_ROWS,))
+            for condition, kept in (("status < 400", MAX_AUDIT_ROWS), ("status >= 400", MAX_REFUSED_ROWS)):
+                self._database.execute(
+                    f"DELETE FROM audit WHERE {condition} AND id <= "  # noqa: S608  # Of the two above.
+                    f"(SELECT id FROM audit WHERE {condition} ORDER BY id DESC LIMIT 1 OFFSET ?)",
+                    (kept,),
+                )
             self._database.execute("DELETE FROM answers WHERE t < ?", (now - KEEP_ANSWERS_S,))
             self._database.execute(
                 "DELETE FROM answers WHERE t < (SELECT t FROM answers ORDER BY t DESC LIMIT 1 OFFSET ?)",

@@ -51,7 +51,10 @@ async def get_configuration(request: Request) -> Response:
 async def get_audit(
     request: Request, cursor: PageCursor, user: UserUid = None, since: Since = None, limit: PageSize = MAX_LISTED_JOBS
 ) -> Response:
-    """Requests to change something, newest first: who, what, when, and whether it was done; the newest 50,000."""
+    """Requests to change something, newest first: who, what, when, and whether it was done.
+
+    The newest 50,000 that were done are kept, and the newest 10,000 that were refused.
+    """
     peer: Peer = request.state.peer
     rows = services_of(request).request_handler.changes.audit(
         peer, before=cursor or NEWEST, limit=limit, uid=user, since_t=since

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Annotated
 
@@ -10,15 +9,17 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from bertd.api.models import GarbageDeletedView, GarbageRequest, GarbageView
-from bertd.daemon.api.answers import CHANGE_ONE, FIND, answer_response, json_list_response
+from bertd.daemon.api.answers import CHANGE_ONE, FIND, answer_response, error_statuses, json_list_response
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import IdempotencyKey, read_mutation
-from bertd.daemon.garbage.collect import Taken, garbage_of, garbage_view, remove
+from bertd.daemon.garbage.collect import Taken, garbage_view
+from bertd.daemon.garbage.find_garbage import Garbage
+from bertd.errors import BertdError
 
 router = APIRouter()
 
 
-@router.get("/garbage", response_model=list[GarbageView], responses=FIND)
+@router.get("/garbage", response_model=list[GarbageView], responses=FIND | error_statuses(503))
 async def get_garbage(
     request: Request,
     job: Annotated[list[str], Query(default_factory=list, description="Only of these jobs.")],
@@ -27,8 +28,7 @@ async def get_garbage(
 ) -> Response:
     """What of ended jobs nothing needs any more."""
     wanted = GarbageRequest(jobs=job, older_than_s=older_than_s, all_checkpoints=all_checkpoints)
-    jobs = services_of(request).request_handler.garbage.jobs(wanted, now=time.time())
-    found = await asyncio.to_thread(garbage_of, jobs, all_checkpoints=all_checkpoints)
+    found = await services_of(request).request_handler.garbage.find(wanted, now=time.time())
     return await json_list_response([garbage_view(each) for each in found])
 
 
@@ -37,11 +37,16 @@ async def post_garbage(request: Request, body: GarbageRequest, key: IdempotencyK
     """Delete what of ended jobs nothing needs any more."""
     mutation = await read_mutation(request, key)
     handler = services_of(request).request_handler
-    jobs = handler.garbage.jobs(body, now=time.time())
-    # Sizes are read in a thread; what is deleted is looked at again in the change itself.
-    found = await asyncio.to_thread(garbage_of, jobs, all_checkpoints=body.all_checkpoints)
+    found, problem = list[Garbage](), None
+    if handler.changes.is_operator(mutation.peer):
+        try:
+            # Sizes are read in a thread; what is deleted is looked at again in the change itself.
+            found = await handler.garbage.find(body, now=time.time())
+        except BertdError as error:
+            problem = error
     taken: list[Taken] = []
     try:
-        return answer_response(handler.delete_garbage(found, mutation, taken=taken))
+        return answer_response(handler.delete_garbage(found, mutation, taken=taken, problem=problem))
     finally:
-        await asyncio.to_thread(remove, taken)
+        if taken:
+            await handler.garbage.remove(taken)

@@ -108,14 +108,18 @@ async def get_log(
 async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
     """Submit a pretraining, a finetuning, a grid of finetunings or a command."""
     mutation = await read_mutation(request, key)
-    return answer_response(services_of(request).request_handler.submit(order, mutation))
+    handler = services_of(request).request_handler
+    problem = await handler.find_problem(order, mutation.peer)
+    return answer_response(handler.submit(order, mutation, problem=problem))
 
 
 @router.post("/grids/estimate", response_model=GridEstimateView, responses=CHANGE_ONE)
 async def post_grid_estimate(request: Request, order: Annotated[SubmitGrid, Body()]) -> Response:
     """What a grid would take; nothing is queued."""
     peer: Peer = request.state.peer
-    return json_response(services_of(request).request_handler.estimate_grid(order, peer))
+    handler = services_of(request).request_handler
+    problem = await handler.find_problem(order, peer)
+    return json_response(handler.estimate_grid(order, peer, problem=problem))
 
 
 @router.post("/jobs/{id}/priority", status_code=202, response_model=JobView, responses=CHANGE_ONE)

@@ -40,7 +40,9 @@ async def get_sweep(request: Request, id: str) -> Response:
 async def post_sweep(request: Request, order: Annotated[SubmitSweep, Body()], key: IdempotencyKey = None) -> Response:
     """Begin a sweep."""
     mutation = await read_mutation(request, key)
-    return answer_response(services_of(request).request_handler.begin_sweep(order, mutation))
+    handler = services_of(request).request_handler
+    problem = await handler.find_problem(order, mutation.peer)
+    return answer_response(handler.begin_sweep(order, mutation, problem=problem))
 
 
 @router.post("/sweeps/{id}/cancel", status_code=202, response_model=SweepView, responses=CHANGE_ONE)

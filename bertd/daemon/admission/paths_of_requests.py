@@ -1,0 +1,103 @@
+"""Look at what a submission names on the disk before the event loop does: a path may lead to a disk that hangs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from bertd.api.models import SubmitCommand, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.sweep_models import SubmitSweep
+from bertd.daemon.admission.command_job import require_command
+from bertd.daemon.process.blocking_calls import BlockingCalls
+from bertd.errors import BertdError, RecipeError, SubmissionError
+from bertd.records import OwnTask
+from bertd.run.recipe.load import parse_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.run.recipe.sweep_grid import expand_settings
+
+MAX_LOOKS = 8
+"""At the same time. Who submits to a disk that hangs cannot take more threads of the daemon."""
+LOOK_TIMEOUT_S = 5.0
+"""How long the disks of a submission may take to answer."""
+
+AnySubmission = SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand | SubmitSweep
+
+
+class SubmittedPaths:
+    """Looks at the paths of submissions, each in a thread."""
+
+    def __init__(self) -> None:
+        self._looks = BlockingCalls("looks at the paths of submissions", most=MAX_LOOKS)
+
+    async def find_problem(self, request: AnySubmission) -> BertdError | None:
+        """Why the request cannot be admitted by what it names on the disk; None if the event loop can go on.
+
+        The program of a command is looked for here and nowhere else. Of all others the disk was asked, and has
+        answered: what it holds is read by their admission.
+        """
+        try:
+            return await self._looks.run(lambda: _look(request), timeout_s=LOOK_TIMEOUT_S)
+        except TimeoutError:
+            return SubmissionError(
+                f"the disk does not answer within {LOOK_TIMEOUT_S:g} s: {', '.join(paths_of(request))[:500]}; see "
+                "whether it hangs with `ls`, and try again"
+            )
+        except BertdError as error:
+            return error
+
+
+def _look(request: AnySubmission) -> BertdError | None:
+    if isinstance(request, SubmitCommand):
+        try:
+            require_command(request)
+        except BertdError as error:
+            return error
+        return None
+    for path in paths_of(request):
+        ask_disk(path)
+    return None
+
+
+def ask_disk(path: str) -> None:
+    """Return when the disk has said what is there, or that nothing is; it may take any time."""
+    try:
+        with os.scandir(path) as entries:
+            next(entries, None)
+    except (OSError, ValueError):
+        # No folder, or not to be read: the admission says which, with the remedy.
+        pass
+
+
+def paths_of(request: AnySubmission) -> list[str]:
+    """The paths that a request names; of one that is wrong, those that can be read from it."""
+    if isinstance(request, SubmitCommand):
+        return [request.cwd]
+    if isinstance(request, SubmitPretrain):
+        return _recipe_paths(
+            lambda: [parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)]
+        )
+    if isinstance(request, SubmitSweep):
+        return _recipe_paths(lambda: _recipes_of_sweep(request))
+    own = [] if request.own is None else _task_paths(request.own)
+    return [*([request.run] if request.run.startswith("/") else []), request.data_dir, *own]
+
+
+def _recipe_paths(read: Callable[[], Iterable[Recipe]]) -> list[str]:
+    try:
+        recipes = list(read())
+    except RecipeError:
+        return []
+    named = [(recipe.data.shards, recipe.model.start_from, recipe.finetune.data) for recipe in recipes]
+    return list(dict.fromkeys(path for paths in named for path in paths if path is not None and path.startswith("/")))
+
+
+def _recipes_of_sweep(request: SubmitSweep) -> list[Recipe]:
+    settings = expand_settings(
+        request.spec, recipe_toml=request.recipe_toml, recipe_name=request.recipe_name, name=request.sweep_name
+    )
+    return [setting.recipe for setting in settings]
+
+
+def _task_paths(own: OwnTask) -> list[str]:
+    return [str(Path(name).parent) for name in (own.train, own.dev) if name is not None]
