@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlencode
 
 from bertd.api.models import (
+    AnySubmission,
     AuditView,
     ConfigurationKeyView,
     DeviceView,
@@ -30,10 +31,7 @@ from bertd.api.models import (
     SeriesAxis,
     SeriesView,
     StatusView,
-    SubmitCommand,
-    SubmitFinetune,
     SubmitGrid,
-    SubmitPretrain,
     VersionView,
 )
 from bertd.api.sse import EventStream
@@ -271,7 +269,7 @@ class Client(TypedRequests):
 
     # ---- Acting ------------------------------------------------------------------------------------
 
-    def submit(self, job: SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand) -> JobView:
+    def submit(self, job: AnySubmission) -> JobView:
         """Put a job into the queue; it is durable when this returns.
 
         Raises:

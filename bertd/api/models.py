@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
@@ -15,6 +15,7 @@ from bertd.records import (
     DependencyState,
     DevicesRecord,
     EndRecord,
+    Evaluation,
     ExportRecord,
     JobKind,
     JobState,
@@ -159,7 +160,8 @@ class JobView(Record):
     """Of a job that runs or is queued, from its budget, its measured speed or its time limit; None where it is not
     known."""
     argv: list[str] = []
-    """Of a command; only in the response for a single job. Whoever can list the machine's processes sees it, too."""
+    """Of a job that is one program; only in the response for a single job. Whoever can list the
+    machine's processes sees it, too."""
     after: list[DependencyView] = []
     """What it waits for, or waited for, before its start; only in the response for a single job."""
     begin_t: float | None = None
@@ -167,7 +169,9 @@ class JobView(Record):
     only: str | None = None
     """It runs in these hours of the day alone, in the daemon's local time; only in the response for a single job."""
     exit_status: int | None = None
-    """Of a command that is over, negative for a signal; only in the response for a single job."""
+    """Of a program that is over, negative for a signal; only in the response for a single job."""
+    evaluation: Evaluation | None = None
+    """Of an evaluation that is done; only in the response for a single job."""
 
 
 class ConfigurationKeyView(Record):
@@ -420,7 +424,8 @@ class Submission(Record):
     begin: str | None = Field(default=None, min_length=1, max_length=100)
     """Start no earlier: 22:00, 2026-12-01T08:00 or +2h, in the daemon's local time."""
     only: str | None = Field(default=None, min_length=1, max_length=100)
-    """Run in these hours of the day alone, such as 20:00-08:00 in the daemon's local time; not for a command."""
+    """Run in these hours of the day alone, such as 20:00-08:00 in the daemon's local time; only of what
+    can be paused: a pretraining, a finetuning, a grid."""
 
 
 class SubmitPretrain(Submission):
@@ -512,6 +517,57 @@ class SubmitCommand(Submission):
     hold: bool = False
 
 
+class ProgramSubmission(Submission):
+    """What the body of POST /v1/jobs has for each job that is a program of bertd."""
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    """None for a name that says what it is of."""
+    cpus: int | None = Field(default=None, ge=1, le=65_536)
+    """Cores that it has."""
+    time_limit_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Wall time after which it is ended."""
+    retries: int = Field(default=0, ge=0, le=1000)
+    """How often it is begun again when it fails, each time after twice as long."""
+    hold: bool = False
+
+
+class SubmitPrepare(ProgramSubmission):
+    """Body of POST /v1/jobs for the making of a data set; `cpus` is the number of its processes, all cores if None."""
+
+    kind: Literal["prepare"] = "prepare"
+    arguments: list[str] = Field(min_length=1, max_length=10_000)
+    """Those of `bertd data prepare`, without --out and --processes."""
+    out: str
+    """The absolute path of the data set; pretrainings that wait for this job may name it before it exists."""
+    cwd: str
+    """The absolute path of the folder that relative paths of the arguments are in."""
+
+
+class SubmitEvaluate(ProgramSubmission):
+    """Body of POST /v1/jobs for an evaluation; on a GPU if there is one and `cpus` is None."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    run: str
+    """Run id, name, job number or @, followed by @step or @0.5 (a marker) for one checkpoint; or the absolute path of
+    an export."""
+    shards: str | None = None
+    """The absolute path of the data set; None for the run's own."""
+    sequences: int | None = Field(default=None, ge=1, le=2**31)
+    """At most so many of its validation split; None for as many as the run validates on."""
+    sequence_length: int | None = Field(default=None, ge=8, le=8192)
+    """Tokens per sequence, for an export."""
+
+
+class SubmitExport(ProgramSubmission):
+    """Body of POST /v1/jobs for an export of a checkpoint; it has one core if `cpus` is None."""
+
+    kind: Literal["export"] = "export"
+    run: str
+    """Run id, name, job number or @, followed by @step or @0.5 (a marker) for one checkpoint."""
+    out: str | None = None
+    """The absolute path of the folder to make; None for exports/step-N of the run."""
+
+
 class GridEstimateView(Record):
     """What a grid would take, if it had its devices now."""
 
@@ -531,7 +587,10 @@ class GridEstimateView(Record):
     """By measured task: batch sizes of which none has. An epoch is taken to need as long as with the nearest one."""
 
 
-Submit = Annotated[SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand, Field(discriminator="kind")]
+AnySubmission: TypeAlias = (
+    SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand | SubmitPrepare | SubmitEvaluate | SubmitExport
+)
+Submit = Annotated[AnySubmission, Field(discriminator="kind")]
 
 
 class ErrorView(Record):

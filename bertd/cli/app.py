@@ -16,7 +16,7 @@ from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGro
 from bertd.cli.commands import budget, job_commands, logs, programs, query_commands
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.planning import plan
-from bertd.cli.commands.scoring import export, glue_submission
+from bertd.cli.commands.scoring import evaluate, export, glue_submission
 from bertd.cli.commands.submitting import finetune, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 
@@ -54,7 +54,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
             device_commands.undrain,
         ],
     ),
-    ("Data", [export.export, programs.predict]),
+    ("Data", [export.export, evaluate.evaluate, programs.predict]),
     ("Look", [programs.bench, programs.prove]),
 ]
 """The subcommands in the order of `bertd --help`, below the panels' headings."""

@@ -40,7 +40,7 @@ from bertd.daemon.scheduling.runners import RunnerCommand, runner_command
 from bertd.daemon.wiring import Services, build_services
 from bertd.errors import StorageError
 from bertd.jobs.store.lifecycle import ENDED, LIVE
-from bertd.records import JobKind
+from bertd.records import PROGRAM_KINDS
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_share
 from bertd.run.paths import StatePaths, default_socket
@@ -235,7 +235,7 @@ class _Daemon:
             self._notifier.send(only_if_changed=True, STATUS=f"stopping; waits for job {names} to save")
             await self._services.hub.wait(TICK_INTERVAL_S)
         for job in self._services.queue.live():
-            what = "is a command" if job.kind is JobKind.COMMAND else "has not saved"
+            what = f"is a job of kind {job.kind}" if job.kind in PROGRAM_KINDS else "has not saved"
             logger.warning("job %d %s; it keeps running, and the next daemon adopts it", job.id, what)
 
 

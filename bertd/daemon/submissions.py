@@ -7,7 +7,7 @@ leaves a folder without a row; its number is never used again.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bertd.api.models import GridEstimateView, Submission, SubmitFinetune, SubmitGrid, SubmitPretrain
@@ -31,17 +31,18 @@ from bertd.errors import (
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.tables.dependency_table import DependencyTable
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.records import FinetuneSpec, JobKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.budget import require_whole_start
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
-from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, step_folder_name
+from bertd.run.paths import JobPaths, RunPaths, StatePaths, is_data_set, newest_first, step_folder_name
 from bertd.run.pause_mark import write_pause_mark
-from bertd.run.recipe.load import format_recipe, parse_recipe
+from bertd.run.recipe.load import format_recipe, parse_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
 
-_RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
+RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
 """A run, optionally followed by a step or by a marker, which is written as a share of the budget."""
 _MAX_ID_DIGITS = 18
 """Most digits of a job number, so that SQLite can hold it."""
@@ -68,11 +69,19 @@ class Submissions:
         self._speeds = MeasuredSpeeds(queue)
 
     def submit_pretraining(
-        self, request: SubmitPretrain, *, uid: int, now: float, pause_mark_s: float | None = None
+        self,
+        request: SubmitPretrain,
+        *,
+        uid: int,
+        now: float,
+        pause_mark_s: float | None = None,
+        awaited_data: Collection[str] = (),
     ) -> Job:
         """Queue a pretraining.
 
         Args:
+            awaited_data: data sets that jobs make for which it waits. If its own is among them and not there yet, what
+                can be said only by the data is checked at its start; see `admit_at_start`.
             pause_mark_s: charged time at which it pauses by itself, for a setting of a sweep.
 
         Raises:
@@ -84,7 +93,10 @@ class Submissions:
             StorageError: the disk is too full.
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
-        self.admit(recipe, name=request.recipe_name)
+        if is_data_set(Path(recipe.data.shards)) or recipe.data.shards not in awaited_data:
+            self.admit(recipe, name=request.recipe_name)
+        else:
+            self._admit_without_data(recipe, name=request.recipe_name)
         job = draft_job(
             JobKind.PRETRAIN,
             name=recipe.run.name,
@@ -115,6 +127,22 @@ class Submissions:
         require_devices(recipe, name=name, inventory=self._inventory)
         require_room(recipe, vocab_size=manifest.vocab_size, folder=self._paths.root)
         require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
+
+    def _admit_without_data(self, recipe: Recipe, *, name: str) -> None:
+        require_whole_start(recipe.granted)
+        require_devices(recipe, name=name, inventory=self._inventory)
+        require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
+
+    def admit_at_start(self, job: Job) -> None:
+        """Check a pretraining before its first start if its data set was perhaps made after it was submitted.
+
+        Raises what `submit_pretraining` does.
+        """
+        if job.kind is not JobKind.PRETRAIN or job.started_t is not None:
+            return
+        others = DependencyTable(self._database).of_job(job.id)
+        if any(self._queue.get(each.on_job_id).kind is JobKind.PREPARE for each in others):
+            self.admit(read_recipe(RunPaths(Path(job.folder)).recipe), name=job.run_id)
 
     def submit_finetuning(self, request: SubmitFinetune, *, uid: int, now: float) -> Job:
         """Queue a finetuning.
@@ -218,10 +246,10 @@ class Submissions:
         """
         if text.startswith("/"):
             return require_export(Path(text)), text, None
-        match = _RUN_REFERENCE.match(text)
+        match = RUN_REFERENCE.match(text)
         if match is None:
             raise UnknownJobError(f"{text!r}: not a run, RUN@STEP, RUN@0.5 (a marker) or the path of an export")
-        job = self._find_run_job(match[1])
+        job = find_run_job(self._queue, match[1])
         paths = RunPaths(Path(job.folder))
         exports = paths.exports
         if match[2] is not None and "." in match[2]:
@@ -235,13 +263,20 @@ class Submissions:
             export = found[0]
         return require_export(export), f"{job.run_id}/{export.name}", job.run_id
 
-    def _find_run_job(self, name: str) -> Job:
-        if not name.isdecimal() or len(name) > _MAX_ID_DIGITS:
-            return find_run(self._queue, name)
-        job = self._queue.get(int(name))
-        if job.kind is not JobKind.PRETRAIN:
-            raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
-        return job
+
+def find_run_job(queue: Queue, name: str) -> Job:
+    """The pretraining that a person names, whose export or checkpoint is meant.
+
+    Raises:
+        CheckpointError: it is the number of another job.
+        UnknownJobError: there is no such run.
+    """
+    if not name.isdecimal() or len(name) > _MAX_ID_DIGITS:
+        return find_run(queue, name)
+    job = queue.get(int(name))
+    if job.kind is not JobKind.PRETRAIN:
+        raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
+    return job
 
 
 def _no_export_message(job: Job, paths: RunPaths) -> str:

@@ -27,6 +27,7 @@ from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.hooks.hooks import Hooks
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.program_submissions import ProgramSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
@@ -153,6 +154,7 @@ def build_services(
         foreign_processes=devices.foreign_processes,
         drained=drained.askers,
         queue_jobs=queue_jobs,
+        check_at_start=submissions.admit_at_start,
     )
     dependencies = Dependencies(database, queue, run_metrics=run_metrics)
     views = Views(
@@ -174,6 +176,7 @@ def build_services(
         queue=queue,
         submissions=submissions,
         command_submissions=CommandSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
+        program_submissions=ProgramSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
         dependencies=dependencies,
         job_actions=job_actions,
         device_drains=DeviceDrains(drained, inventory=devices.inventory),

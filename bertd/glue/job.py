@@ -8,7 +8,6 @@ from pathlib import Path
 import torch
 
 from bertd.errors import CheckpointError, StorageError
-from bertd.glue.device import choose_device
 from bertd.glue.kinds.kind import NULL_THRESHOLD, Kind
 from bertd.glue.model.classifier import Classifier, load_classifier
 from bertd.glue.model.finetuned_model import save_finetuned
@@ -26,6 +25,7 @@ from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
 from bertd.run.recipe.schema import PrecisionSection
 from bertd.train.backends.cpu_tuning import tune_cpu
+from bertd.train.backends.leased_device import choose_device
 from bertd.train.backends.precision import choose_precision
 
 

@@ -115,10 +115,10 @@ def _to_json(values: Mapping[str, object]) -> str:
 
 
 def _predict(folder: Path, path: Path, *, text: tuple[str, ...] | None, suffix: str | None) -> _Predictions | _Answers:
-    from bertd.glue.device import choose_device
     from bertd.glue.model.finetuned_model import load_finetuned
     from bertd.glue.model.head import HeadKind
     from bertd.run.recipe.schema import PrecisionSection
+    from bertd.train.backends.leased_device import choose_device
     from bertd.train.backends.precision import choose_precision
 
     classifier, description = load_finetuned(folder)

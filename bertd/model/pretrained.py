@@ -112,7 +112,7 @@ def require_compatible_checkpoint(source: str, config: EncoderConfig, *, entries
     stock = _load(source, lambda: AutoConfig.from_pretrained(source, trust_remote_code=False))
     require_same_computation(source, stock, config)
     tokenizer = _load(source, lambda: AutoTokenizer.from_pretrained(source, trust_remote_code=False))
-    _require_vocabulary(source, tokenizer.get_vocab(), entries)
+    require_vocabulary(source, tokenizer.get_vocab(), entries)
     return stock
 
 
@@ -198,7 +198,12 @@ def _rotary_base(stock: Any, layer_type: str, refused: list[str]) -> float:
     return base
 
 
-def _require_vocabulary(source: str, ids: dict[str, int], entries: tuple[str, ...]) -> None:
+def require_vocabulary(source: str, ids: dict[str, int], entries: tuple[str, ...]) -> None:
+    """Refuse a checkpoint with other entries than the shards.
+
+    Raises:
+        CheckpointError: it has.
+    """
     theirs = sorted(ids, key=ids.__getitem__)
     if [ids[entry] for entry in theirs] != list(range(len(theirs))) or len(theirs) != len(entries):
         raise CheckpointError(

@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from bertd.records.states import PROGRAM_KINDS as PROGRAM_KINDS
 from bertd.records.states import BudgetUnit as BudgetUnit
 from bertd.records.states import DependencyCondition as DependencyCondition
 from bertd.records.states import DependencyState as DependencyState

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
-from bertd.records.command_job import CommandJobSpec
+from bertd.records.command_job import CommandJobSpec, PrepareJob
 from bertd.records.commands import BudgetRequest, Command, CommandKind
 from bertd.records.dependencies import Dependency
+from bertd.records.evaluation import Evaluation
 from bertd.records.finding import Finding, Severity
 from bertd.records.finetune import (
     GLUE_FILES,
@@ -62,6 +63,7 @@ from bertd.records.score_comparison import (
 )
 from bertd.records.start_times import DailyHours, StartTimes
 from bertd.records.states import (
+    PROGRAM_KINDS,
     BudgetUnit,
     DependencyCondition,
     DependencyState,
@@ -73,6 +75,8 @@ from bertd.records.states import (
 from bertd.records.sweep import SettingState, SweepRung, SweepSpec, SweepState
 
 __all__ = [
+    "PROGRAM_KINDS",
+    "PrepareJob",
     "AlertRecord",
     "BudgetRecord",
     "BudgetRequest",
@@ -93,6 +97,7 @@ __all__ = [
     "EpochSeconds",
     "ExitClass",
     "ExportRecord",
+    "Evaluation",
     "Finding",
     "FinetuneSpec",
     "GLUE_FILES",

@@ -27,8 +27,15 @@ class JobKind(StrEnum):
     FINETUNE = "finetune"
     GRID = "grid"
     """Many finetunings as one job."""
+    EVALUATE = "evaluate"
+    """Loss and accuracy of a checkpoint or an export."""
+    EXPORT = "export"
     COMMAND = "command"
     """Any program, with devices of its own."""
+
+
+PROGRAM_KINDS = frozenset({JobKind.PREPARE, JobKind.EVALUATE, JobKind.EXPORT, JobKind.COMMAND})
+"""Jobs that run one program to its end: it keeps running when the daemon ends, and cannot be paused."""
 
 
 class PauseKind(StrEnum):

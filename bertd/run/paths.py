@@ -136,6 +136,21 @@ class JobPaths:
         return self.root / "command.json"
 
     @property
+    def progress(self) -> Path:
+        """How far a program of bertd is that is a job."""
+        return self.root / "progress.json"
+
+    @property
+    def result(self) -> Path:
+        """What came of it, for programs."""
+        return self.root / "result.json"
+
+    @property
+    def result_text(self) -> Path:
+        """What came of it, in a line."""
+        return self.root / "result.txt"
+
+    @property
     def trials(self) -> Path:
         """Of a grid: the folders of its trials."""
         return self.root / "trials"
@@ -321,6 +336,11 @@ def find_data_set(shards: str) -> Path:
         return place
     looked = f"no folder {places[0]} nor {places[1]}"
     raise ShardError(f"[data] shards = {shards!r}: {looked}; make one with `bertd data prepare`")
+
+
+def place_data_set(name: str) -> Path:
+    """Where a data set of this name or path is, or will be made: a bare name is in the folder of data sets."""
+    return expand_user(name).absolute() if "/" in name else default_data_dir().absolute() / name
 
 
 def is_data_set(folder: Path) -> bool:

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "release": ["7"],
     "priority": ["7", "5"],
     "export": ["7"],
+    "evaluate": ["7"],
     "sweep": [str(ROOT / "tests/cli/rates.toml")],
     "sweeps": [],
     "shutdown": [],

@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from bertd.errors import DeviceError, DeviceMemoryError, NumericsError
-from bertd.glue import __main__, device, job
-from bertd.glue.device import choose_device, leased_memory_bytes
+from bertd.glue import __main__, job
 from bertd.records import AlertRecord, ScoreRecord, StepRecord
 from bertd.run.journal import read_journal
-from bertd.run.machine.gpu_share import GPU_PARTS_VARIABLE
+from bertd.run.machine.gpu_share import GPU_MEMORY_VARIABLE, GPU_PARTS_VARIABLE
 from bertd.run.recipe.schema import PrecisionSection
+from bertd.train.backends import leased_device as device
+from bertd.train.backends.leased_device import choose_device, leased_memory_bytes
 from bertd.train.backends.precision import Precision, choose_precision
 from tests.glue.glue_jobs import write_cola, write_job
 from tests.glue.tiny_export import save_tiny_export
@@ -44,6 +45,15 @@ def test_a_visible_gpu_is_used_without_cudnn_attention(monkeypatch: pytest.Monke
     monkeypatch.setattr(torch.backends.cuda, "enable_cudnn_sdp", cudnn.append)
     assert choose_device() == torch.device("cuda")
     assert cudnn == [False]
+
+
+def test_a_job_with_a_limit_in_bytes_is_held_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (0, 44 * 10**9))
+    monkeypatch.setenv(GPU_MEMORY_VARIABLE, str(8 * 10**9))
+    assert leased_memory_bytes() == 8 * 10**9
+    monkeypatch.setenv(GPU_MEMORY_VARIABLE, "lots")
+    with pytest.raises(DeviceError, match="BERTD_GPU_MEMORY_BYTES=lots: not a number of bytes"):
+        leased_memory_bytes()
 
 
 @pytest.mark.parametrize(("parts", "fractions"), [("1", []), ("4", [pytest.approx(10 / 44)])])

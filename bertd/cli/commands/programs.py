@@ -90,8 +90,13 @@ def start(
 
 @data_app.command("prepare", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
 def prepare() -> None:
-    """Turn text into shards; see `bertd data prepare --help`."""
-    _exec_forwarding_arguments("prepare")
+    """Turn text into shards, at once or with --queue as a job; see `bertd data prepare --help`."""
+    from bertd.cli.commands.submitting.queue_program import is_queued, queue_prepare
+
+    if is_queued(arguments := sys.argv[3:]):
+        queue_prepare(arguments)
+    else:
+        _exec_forwarding_arguments("prepare")
 
 
 @data_app.command("vocab", cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)
@@ -148,6 +153,15 @@ def answer_of_module(module: str, request: str) -> str:
     return _ask_module(module, request, stdout=subprocess.PIPE)
 
 
+def answer_of_program(module: str, arguments: list[str]) -> str:
+    """What a program of the compute side prints; as `exec_module` otherwise.
+
+    Raises:
+        Exit: it failed, and has said why.
+    """
+    return _ask_module(module, "", *arguments, stdout=subprocess.PIPE)
+
+
 def run_module(module: str, request: str) -> None:
     """Have a program of the compute side carry out the request on its input; it prints by itself.
 
@@ -157,8 +171,8 @@ def run_module(module: str, request: str) -> None:
     _ask_module(module, request, stdout=None)
 
 
-def _ask_module(module: str, request: str, *, stdout: int | None) -> str:
-    command = [sys.executable, "-m", "bertd.program", module]
+def _ask_module(module: str, request: str, *arguments: str, stdout: int | None) -> str:
+    command = [sys.executable, "-m", "bertd.program", module, *arguments]
     sys.stdout.flush()
     # In its own session, so that Ctrl-C reaches only this process, which then ends the child.
     done = subprocess.run(command, input=request, stdout=stdout, text=True, check=False, start_new_session=True)

@@ -231,6 +231,7 @@ def job_text(job: JobView, run: RunView | None, scores: Sequence[ScoreView], *, 
         ("started", _local_time(job.started_t)),
         ("ended", _local_time(job.ended_t)),
         ("progress", _describe_progress(job, now=now)),
+        ("measured", "" if job.evaluation is None else f"{job.evaluation.model} on {job.evaluation.shards}"),
     ]
     fields += _run_fields(run, now=now) if run else []
     lines = [

@@ -34,6 +34,24 @@ def require_usable_data(recipe: Recipe, *, name: str) -> Manifest:
     shards = Path(recipe.data.shards)
     if not shards.is_absolute():
         raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
+    manifest = require_manifest(shards)
+    data = recipe.data
+    for split in get_args(SplitName):
+        counts = manifest.splits[split]
+        if not count_sequences(counts, sequence_length=data.sequence_length, packing=data.packing):
+            raise ShardError(
+                no_sequence_message(shards, split=split, counts=counts, sequence_length=data.sequence_length)
+            )
+    _require_one_step(recipe, name=name)
+    return manifest
+
+
+def require_manifest(shards: Path) -> Manifest:
+    """The manifest of a data set whose files have the sizes that it says.
+
+    Raises:
+        ShardError: there is none, or a file has another size.
+    """
     try:
         has_manifest = (shards / MANIFEST_FILE).is_file()
     except OSError as error:
@@ -43,14 +61,6 @@ def require_usable_data(recipe: Recipe, *, name: str) -> Manifest:
     manifest = read_manifest(shards)
     if damaged := find_damage(shards, manifest):
         raise ShardError(damage_message(shards, damaged))
-    data = recipe.data
-    for split in get_args(SplitName):
-        counts = manifest.splits[split]
-        if not count_sequences(counts, sequence_length=data.sequence_length, packing=data.packing):
-            raise ShardError(
-                no_sequence_message(shards, split=split, counts=counts, sequence_length=data.sequence_length)
-            )
-    _require_one_step(recipe, name=name)
     return manifest
 
 

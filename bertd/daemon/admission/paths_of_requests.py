@@ -5,8 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
-from bertd.api.models import SubmitCommand, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import (
+    AnySubmission,
+    SubmitCommand,
+    SubmitEvaluate,
+    SubmitExport,
+    SubmitPrepare,
+    SubmitPretrain,
+)
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.command_job import require_command
 from bertd.daemon.process.blocking_calls import BlockingCalls
@@ -21,7 +29,7 @@ MAX_LOOKS = 8
 LOOK_TIMEOUT_S = 5.0
 """How long the disks of a submission may take to answer."""
 
-AnySubmission = SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand | SubmitSweep
+_Request: TypeAlias = AnySubmission | SubmitSweep
 
 
 class SubmittedPaths:
@@ -30,7 +38,7 @@ class SubmittedPaths:
     def __init__(self) -> None:
         self._looks = BlockingCalls("looks at the paths of submissions", most=MAX_LOOKS)
 
-    async def find_problem(self, request: AnySubmission) -> BertdError | None:
+    async def find_problem(self, request: _Request) -> BertdError | None:
         """Why the request cannot be admitted by what it names on the disk; None if the event loop can go on.
 
         The program of a command is looked for here and nowhere else. Of all others the disk was asked, and has
@@ -47,7 +55,7 @@ class SubmittedPaths:
             return error
 
 
-def _look(request: AnySubmission) -> BertdError | None:
+def _look(request: _Request) -> BertdError | None:
     if isinstance(request, SubmitCommand):
         try:
             require_command(request)
@@ -69,7 +77,7 @@ def ask_disk(path: str) -> None:
         pass
 
 
-def paths_of(request: AnySubmission) -> list[str]:
+def paths_of(request: _Request) -> list[str]:
     """The paths that a request names; of one that is wrong, those that can be read from it."""
     if isinstance(request, SubmitCommand):
         return [request.cwd]
@@ -79,6 +87,13 @@ def paths_of(request: AnySubmission) -> list[str]:
         )
     if isinstance(request, SubmitSweep):
         return _recipe_paths(lambda: _recipes_of_sweep(request))
+    if isinstance(request, SubmitPrepare):
+        # Its sources are read by its program alone.
+        return [request.cwd, request.out]
+    if isinstance(request, SubmitExport):
+        return [] if request.out is None else [request.out]
+    if isinstance(request, SubmitEvaluate):
+        return [path for path in (request.run, request.shards) if path is not None and path.startswith("/")]
     own = [] if request.own is None else _task_paths(request.own)
     return [*([request.run] if request.run.startswith("/") else []), request.data_dir, *own]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertd.api.models import Submission, SubmitCommand
+from bertd.api.models import ProgramSubmission, Submission, SubmitCommand
 from bertd.errors import SubmissionError
 from bertd.records import StartTimes
 from bertd.run.amounts.local_times import parse_begin, parse_hours
@@ -14,8 +14,8 @@ def read_start_times(request: Submission, *, now: float) -> StartTimes:
     Raises:
         SubmissionError: a text is not a time, or hours were given for what cannot be paused.
     """
-    if request.only is not None and isinstance(request, SubmitCommand):
-        raise SubmissionError("--only: a command cannot be paused and continued; give --begin alone")
+    if request.only is not None and isinstance(request, SubmitCommand | ProgramSubmission):
+        raise SubmissionError("--only: a program cannot be paused and continued; give --begin alone")
     try:
         begin_t = None if request.begin is None else parse_begin(request.begin, now=now)
     except ValueError as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bertd.api.models import (
+    AnySubmission,
     GarbageDeletedView,
     GridEstimateView,
     SubmitCommand,
@@ -20,7 +21,7 @@ from bertd.api.models import (
 )
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.command_job import require_right
-from bertd.daemon.admission.paths_of_requests import AnySubmission, SubmittedPaths
+from bertd.daemon.admission.paths_of_requests import SubmittedPaths
 from bertd.daemon.admission.quota import require_quota
 from bertd.daemon.admission.start_times import read_start_times
 from bertd.daemon.api.audited_changes import AuditedChanges, Mutation
@@ -29,6 +30,7 @@ from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
 from bertd.daemon.garbage.find_garbage import Garbage
 from bertd.daemon.hooks.hooks import Hooks
+from bertd.daemon.program_submissions import ProgramSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
@@ -70,6 +72,7 @@ class RequestHandler:
         queue: Queue,
         submissions: Submissions,
         command_submissions: CommandSubmissions,
+        program_submissions: ProgramSubmissions,
         dependencies: Dependencies,
         job_actions: JobActions,
         budget_changes: BudgetChanges,
@@ -88,6 +91,7 @@ class RequestHandler:
         self._queue = queue
         self._submissions = submissions
         self._command_submissions = command_submissions
+        self._program_submissions = program_submissions
         self._dependencies = dependencies
         self._submitted_paths = SubmittedPaths()
         self._start_times = StartTimesTable(database)
@@ -111,7 +115,7 @@ class RequestHandler:
 
     def submit(
         self,
-        submission: SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand,
+        submission: AnySubmission,
         mutation: Mutation,
         *,
         problem: BertdError | None = None,
@@ -133,19 +137,22 @@ class RequestHandler:
                 dependencies = self._dependencies.resolve(after=submission.after, after_any=submission.after_any)
                 start_times = read_start_times(submission, now=now)
                 if isinstance(submission, SubmitPretrain):
-                    job = self._submissions.submit_pretraining(submission, uid=uid, now=now)
+                    awaited = self._program_submissions.planned_data(dependencies)
+                    job = self._submissions.submit_pretraining(submission, uid=uid, now=now, awaited_data=awaited)
                 elif isinstance(submission, SubmitGrid):
                     job = self._submissions.submit_grid(submission, uid=uid, now=now)
                 elif isinstance(submission, SubmitCommand):
                     job = self._command_submissions.submit(submission, uid=uid, now=now)
-                else:
+                elif isinstance(submission, SubmitFinetune):
                     job = self._submissions.submit_finetuning(submission, uid=uid, now=now)
+                else:
+                    job = self._program_submissions.submit(submission, uid=uid, now=now, is_awaiting=bool(dependencies))
                 self._dependencies.add(job, dependencies)
                 self._start_times.insert(job.id, start_times)
                 change.finish(self._views.job(job))
         return change.answer
 
-    async def find_problem(self, request: AnySubmission, peer: Peer) -> BertdError | None:
+    async def find_problem(self, request: AnySubmission | SubmitSweep, peer: Peer) -> BertdError | None:
         """Why what a request names on the disk does not do, found in a thread; None for who may submit nothing."""
         return await self._submitted_paths.find_problem(request) if self.changes.is_operator(peer) else None
 

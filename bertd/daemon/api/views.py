@@ -18,7 +18,7 @@ from bertd.api.models import (
     StatusView,
     VersionView,
 )
-from bertd.daemon.api.command_views import with_command
+from bertd.daemon.api.command_views import program_progress, with_program
 from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.grids.grid_scores import read_grid_scores
@@ -34,7 +34,7 @@ from bertd.jobs.store.lifecycle import ENDED, FINAL
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
-from bertd.records import BudgetUnit, JobKind, JobState, PauseKind
+from bertd.records import PROGRAM_KINDS, BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
 from bertd.run.paths import JobPaths, RunPaths
@@ -126,7 +126,7 @@ class Views:
     def job(self, job: Job) -> JobView:
         """One job."""
         view = self._start_conditions.with_conditions(self._job(job, leases=self._queue.leases()), job)
-        return with_command(view, job) if job.kind is JobKind.COMMAND else view
+        return with_program(view, job) if job.kind in PROGRAM_KINDS else view
 
     def jobs(
         self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS, where: JobFilter = ANY_JOB
@@ -310,8 +310,8 @@ class Views:
     def _build_progress(self, job: Job, summary: JournalSummary) -> float | None:
         if job.kind is JobKind.GRID:
             return None if summary.grid is None else summary.grid.step / summary.grid.num_trials
-        if job.kind is JobKind.COMMAND:
-            return None
+        if job.kind in PROGRAM_KINDS:
+            return program_progress(job)
         if job.kind is JobKind.FINETUNE:
             if summary.end is not None and job.state is JobState.DONE:
                 return 1.0

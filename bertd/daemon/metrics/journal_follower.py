@@ -25,7 +25,13 @@ from bertd.records import (
 from bertd.run.mailbox import commands_after, post
 from bertd.run.paths import JobPaths
 
-_REASON_TO_RUN = {JobKind.FINETUNE: "finetunes", JobKind.COMMAND: "runs"}
+_REASON_TO_RUN = {
+    JobKind.FINETUNE: "finetunes",
+    JobKind.COMMAND: "runs",
+    JobKind.PREPARE: "prepares",
+    JobKind.EVALUATE: "evaluates",
+    JobKind.EXPORT: "exports",
+}
 """Kinds without a start record."""
 
 

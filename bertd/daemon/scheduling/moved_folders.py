@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from pydantic import ValidationError
 
-from bertd.records import CommandJobSpec, FinetuneSpec, GridSpec, JobKind
+from bertd.records import PROGRAM_KINDS, CommandJobSpec, FinetuneSpec, GridSpec, JobKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.paths import JobPaths, StatePaths
 
@@ -28,7 +28,7 @@ def renew_paths(paths: JobPaths, kind: JobKind, *, state: StatePaths) -> None:
     places: dict[JobKind, tuple[Path, type[_Spec]]] = {
         JobKind.FINETUNE: (paths.finetune_spec, FinetuneSpec),
         JobKind.GRID: (paths.grid_spec, GridSpec),
-        JobKind.COMMAND: (paths.command_spec, CommandJobSpec),
+        **dict.fromkeys(PROGRAM_KINDS, (paths.command_spec, CommandJobSpec)),
     }
     if kind not in places:
         return

@@ -36,10 +36,11 @@ from bertd.jobs.store.lifecycle import (
     change_at_recovery,
     change_at_shutdown,
     change_at_start,
+    change_by_unusable_data,
 )
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
-from bertd.records import JobKind, JobState
+from bertd.records import PROGRAM_KINDS, JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, StatePaths
 
@@ -64,6 +65,7 @@ class Scheduler:
         foreign_processes: Callable[[], dict[str, list[DeviceProcess]]] = dict,
         drained: Callable[[], Collection[str]] = tuple,
         queue_jobs: Callable[[], None] = lambda: None,
+        check_at_start: Callable[[Job], None] = lambda job: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
@@ -75,6 +77,7 @@ class Scheduler:
         self._foreign_processes = foreign_processes
         self._drained = drained
         self._queue_jobs = queue_jobs
+        self._check_at_start = check_at_start
         self._clock = clock
         self._start_times = StartTimesTable(database)
         dependencies = Dependencies(database, queue, run_metrics=run_metrics)
@@ -145,8 +148,8 @@ class Scheduler:
                 logger.error("job %d cannot be sent the command to save, and keeps running: %s", job.id, error)
 
     def jobs_to_save(self) -> list[Job]:
-        """Those with a runner that the end of the daemon pauses; a command cannot be continued, so it keeps running."""
-        return [job for job in self._queue.live() if job.kind is not JobKind.COMMAND]
+        """Those with a runner that the end of the daemon pauses; a program cannot be continued, so it keeps running."""
+        return [job for job in self._queue.live() if job.kind not in PROGRAM_KINDS]
 
     def _save(self, job: Job, change: JobChange, *, asked_by: str, now: float) -> None:
         """Have a job save: a run by a command, another by ending its runner."""
@@ -276,6 +279,8 @@ class Scheduler:
                     now=now,
                 )
                 return
+            if not self._has_usable_data(job, now=now):
+                return
             clean_job_folder(folder, keep_stop=job.stop_asked, now=now)
             renew_paths(JobPaths(folder), job.kind, state=StatePaths(self._queue.root))
             self._apply_device_count(job, now=now)
@@ -298,6 +303,16 @@ class Scheduler:
                 self._queue.release(job.id)
                 self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
             self._run_metrics.close_follower(job)
+
+    def _has_usable_data(self, job: Job, *, now: float) -> bool:
+        """Whether what a job reads, and could not be checked when it was submitted, can be used; hold it otherwise."""
+        try:
+            self._check_at_start(job)
+        except BertdError as error:
+            change = change_by_unusable_data(job.id, str(error))
+            self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
+            return False
+        return True
 
     def _apply_device_count(self, job: Job, *, now: float) -> None:
         """Set the number of ranks in a run's recipe to the job's number of devices."""

@@ -48,6 +48,18 @@ def parse_count(text: str) -> int:
     return value
 
 
+def parse_integer(text: str) -> int:
+    """A whole number, which may be negative.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    value = _parse_whole_number(text)
+    if value is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return value
+
+
 def parse_rate(text: str) -> float:
     """A finite number above 0.
 

@@ -12,18 +12,28 @@ import os
 import sys
 from pathlib import Path
 
-from bertd.data.commands.arguments import parse_encoding, parse_positive, parse_share
+from bertd.data.commands.arguments import parse_count, parse_encoding, parse_integer, parse_positive, parse_share
 from bertd.data.dataset.left_out_report import LeftOutReport, read_left_out
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.text_quality import Quality, read_quality
 from bertd.data.inspect.left_out_lines import left_out_warnings
 from bertd.data.inspect.render import holdout_lines, source_lines
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.data.sources.spec import ReadingOptions, SourceKind
-from bertd.program import print_error, run_main
+from bertd.data.sources.spec import ReadingOptions, SourceKind, find_sources
+from bertd.errors import SubmissionError
+from bertd.program import print_error, print_note, run_main
+from bertd.records import PrepareJob
 from bertd.run.amounts.quantities import format_count
 from bertd.run.dataset_manifest import Filters, Manifest
+from bertd.run.job_report import JobReport
 from bertd.terminal_text import terminal_json, terminal_text
+from bertd.tokenizer.tokenizer import open_tokenizer
+
+_OF_THE_PROGRAM = (
+    *("--vocab", "--validation", "--text-field", "--encoding", "--language", "--keep-disambiguation"),
+    *("--min-characters", "--min-ascii", "--dedup", "--near-threshold", "--max-documents", "--replace"),
+)
+"""The options that decide what the data set has, as its job is given them."""
 
 
 def format_summary(manifest: Manifest, *, out: Path, quality: Quality | None, left_out: LeftOutReport | None) -> str:
@@ -78,6 +88,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--replace", action="store_true", help="replace it if it exists")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    queue = parser.add_argument_group("as a job of the daemon")
+    queue.add_argument("--queue", action="store_true", help="queue it, on --processes cores; the others need this one")
+    queue.add_argument("--name", help="of the job (the data set's)")
+    queue.add_argument("--after", action="append", default=[], metavar="JOB,...", help="start when these jobs are done")
+    queue.add_argument(
+        "--after-any", action="append", default=[], metavar="JOB,...", help="start when these jobs are over"
+    )
+    queue.add_argument("--begin", metavar="TIME", help="start no earlier: 22:00, 2026-12-01T08:00 or +2h")
+    queue.add_argument("--priority", type=parse_integer, default=0, metavar="N", help="higher goes first")
+    queue.add_argument("--hold", action="store_true", help="do not start before `bertd release`")
+    queue.add_argument("--retries", type=parse_count, default=0, metavar="N", help="begin again up to N times")
+    queue.add_argument("--time-limit", metavar="TIME", help="end it after this wall time")
+    queue.add_argument("--socket", metavar="PATH", help="the daemon's")
     return parser
 
 
@@ -89,6 +112,12 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _prepare(args: argparse.Namespace) -> None:
+    job = JobReport()
+    if args.queue and not job.is_job:
+        print(_describe_job(args).model_dump_json())
+        return
+    if not args.queue and (unused := _queue_options(args)):
+        raise SubmissionError(f"{unused[0]}: is for a job of the daemon; give --queue too, or leave it out")
     # Workers are processes; the libraries' own threads would compete for the same cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RAYON_NUM_THREADS"] = "1"
@@ -109,8 +138,16 @@ def _prepare(args: argparse.Namespace) -> None:
         ),
     )
     manifest = prepare(
-        args.sources, out=out, options=options, processes=args.processes, replace=args.replace, checks_tokenizer=True
+        args.sources,
+        out=out,
+        options=options,
+        processes=args.processes,
+        replace=args.replace,
+        checks_tokenizer=True,
+        report=job.progress,
     )
+    train = manifest.splits["train"]
+    job.result(f"{out}: {format_count(train.documents, 'document')}, {format_count(train.tokens, 'token')} to train on")
     left_out = read_left_out(out)
     if args.json:
         tree = {"path": str(out), "fingerprint": manifest.fingerprint} | manifest.model_dump(mode="json")
@@ -121,6 +158,55 @@ def _prepare(args: argparse.Namespace) -> None:
     if left_out is not None:
         for line in left_out_warnings(manifest, left_out, name=args.out):
             print_error(line)
+
+
+def _program_arguments(args: argparse.Namespace) -> list[str]:
+    """The arguments of the job's program: without --out and --processes, which the daemon gives."""
+    parser, given = _parser(), list[str]()
+    for name in _OF_THE_PROGRAM:
+        value = getattr(args, name.removeprefix("--").replace("-", "_"))
+        if value != parser.get_default(name.removeprefix("--").replace("-", "_")):
+            given.append(name if value is True else f"{name}={value}")
+    return [*given, "--", *args.sources]
+
+
+def _queue_options(args: argparse.Namespace) -> list[str]:
+    """The options of a job that were given."""
+    given = {
+        "--name": args.name,
+        "--after": args.after,
+        "--after-any": args.after_any,
+        "--begin": args.begin,
+        "--priority": args.priority,
+        "--hold": args.hold,
+        "--retries": args.retries,
+        "--time-limit": args.time_limit,
+        "--socket": args.socket,
+    }
+    return [name for name, value in given.items() if value]
+
+
+def _describe_job(args: argparse.Namespace) -> PrepareJob:
+    """Check what can be checked before it is queued, and say what `bertd data prepare --queue` asks the daemon for."""
+    if not args.after and not args.after_any:
+        # What it waits for may make them.
+        find_sources(args.sources, encoding=args.encoding, note=print_note)
+        open_tokenizer(args.vocab)
+    return PrepareJob(
+        arguments=_program_arguments(args),
+        out=str(resolve_data_path(args.out).absolute()),
+        processes=args.processes,
+        name=args.name,
+        after=[name for text in args.after for name in text.split(",") if name],
+        after_any=[name for text in args.after_any for name in text.split(",") if name],
+        begin=args.begin,
+        priority=args.priority,
+        hold=args.hold,
+        retries=args.retries,
+        time_limit=args.time_limit,
+        socket=args.socket,
+        json_output=args.json,
+    )
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -70,6 +71,7 @@ def prepare(
     processes: int,
     replace: bool = False,
     checks_tokenizer: bool = False,
+    report: Callable[[float], None] = lambda share: None,
 ) -> Manifest:
     """Make a data set.
 
@@ -79,6 +81,7 @@ def prepare(
         processes: worker processes; 1 does the work in this process.
         replace: replace a data set that already exists.
         checks_tokenizer: compare the ids with those of stock transformers, in a process of its own; takes seconds.
+        report: is called with the share of the sources' bytes that is read, 0..1, where their size is known.
 
     Raises:
         CorpusError: a source cannot be read, or no text is left.
@@ -103,7 +106,7 @@ def prepare(
             filters=options.filters,
         )
         with check:
-            num_parts, tally = _make_all_parts(planner, setup, processes=processes)
+            num_parts, tally = _make_all_parts(planner, setup, processes=processes, report=report)
         try:
             decisions = decide_documents(
                 workspace.parts,
@@ -151,7 +154,9 @@ def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tok
     )
 
 
-def _make_all_parts(planner: TaskPlanner, setup: WorkerSetup, *, processes: int) -> tuple[int, PartTally]:
+def _make_all_parts(
+    planner: TaskPlanner, setup: WorkerSetup, *, processes: int, report: Callable[[float], None]
+) -> tuple[int, PartTally]:
     """Make the parts; returns how many of them are needed, and their counts."""
     tally = PartTally(setup.folder, filters=setup.filters)
     with reading_progress(bytes_total=planner.bytes_total) as progress:
@@ -164,6 +169,8 @@ def _make_all_parts(planner: TaskPlanner, setup: WorkerSetup, *, processes: int)
                 bytes_before=planner.bytes_before,
                 text_bytes=planner.text_bytes,
             )
+            if planner.bytes_total:
+                report(planner.bytes_done / planner.bytes_total)
 
         make_parts(planner, setup, tally, processes=processes, on_done=on_done)
     return planner.num_parts if tally.num_parts_needed is None else tally.num_parts_needed, tally

@@ -87,10 +87,10 @@ def _predict(
     if not files:
         return []
     # torch and transformers take seconds to load, which a list of what is missing need not wait for.
-    from bertd.glue.device import choose_device
     from bertd.glue.kinds.sequence_classification import predict
     from bertd.glue.model.finetuned_model import load_finetuned
     from bertd.run.recipe.schema import PrecisionSection
+    from bertd.train.backends.leased_device import choose_device
     from bertd.train.backends.precision import choose_precision
 
     classifier, _ = load_finetuned(Path(model.folder))

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from bertd.errors import NumericsError
-from bertd.glue.device import leased_memory_bytes
 from bertd.glue.kinds.kind import Kind
 from bertd.glue.model.classifier import Classifier
 from bertd.glue.training.batches import EncodedExample, pad
 from bertd.glue.training.dev_predictions import DevPredictions
 from bertd.glue.training.forward import forward
 from bertd.glue.training.read_ahead import read_ahead
+from bertd.train.backends.leased_device import leased_memory_bytes
 from bertd.train.backends.precision import Precision
 
 _EVALUATION_BATCH_SIZE = 64

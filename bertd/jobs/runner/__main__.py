@@ -20,8 +20,8 @@ def main(argv: list[str], *, config: RunnerConfig) -> int:
     Raises:
         RecipeError: the arguments are not a folder and a kind.
     """
-    if len(argv) != 2 or argv[1] not in set(JobKind) - {JobKind.PREPARE}:
-        raise RecipeError("usage: python -m bertd.jobs.runner JOB_FOLDER pretrain|finetune|grid|command")
+    if len(argv) != 2 or argv[1] not in set(JobKind):
+        raise RecipeError("usage: python -m bertd.jobs.runner JOB_FOLDER " + "|".join(JobKind))
     return run_job(Path(argv[0]).absolute(), JobKind(argv[1]), config=config)
 
 

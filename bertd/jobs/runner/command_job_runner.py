@@ -1,4 +1,4 @@
-"""Run a job of kind command: one program, under a guard, ended by a stop or its time limit.
+"""Run a job that is one program, a person's own or one of bertd, under a guard, ended by a stop or its time limit.
 
 To end it, SIGTERM goes to its process group, and SIGKILL after STOP_GRACE_S. Then, and when the program ends by itself,
 every process that it left is killed. Standard output and error are the job's log.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ from bertd.records import (
 )
 from bertd.run.amounts.durations import format_duration
 from bertd.run.bounded_read import read_bounded
+from bertd.run.job_report import REPORT_VARIABLE, read_result_text
 from bertd.run.journal import append_records, read_journal
 from bertd.run.log import log_line
 from bertd.run.machine.command_environment import job_environment
@@ -96,12 +98,15 @@ class CommandJobRunner:
         spec = self._spec
         environment = self._environment()
         self._require_program(environment)
+        if (complete := self._complete_before()) is not None:
+            self._write_closing_records(complete)
+            return complete
         started = StateRecord(
             t=time.time(), step=0, charged_s=0.0, state=JobState.RUNNING, reason=f"runs {Path(spec.argv[0]).name}"
         )
         append_records(self._paths.journal, [started])
         earlier_oom_kills, self._started_s = oom_kills(), time.monotonic()
-        launch_fd = write_launch(spec.argv, cwd=spec.cwd, environment=environment)
+        launch_fd = write_launch(program_of(spec), cwd=spec.cwd, environment=environment)
         try:
             exit_code = run_child_process(
                 guard_command(),
@@ -125,11 +130,29 @@ class CommandJobRunner:
             variables |= {"BERTD_RUN": spec.run_id, "BERTD_RUN_FOLDER": spec.run_folder}
         if spec.time_limit_s is not None:
             variables["BERTD_REMAINING_S"] = f"{spec.time_limit_s:.0f}"
+        if spec.module is not None:
+            threads = {} if spec.num_cpus is None else {"OMP_NUM_THREADS": str(spec.num_cpus)}
+            return os.environ | threads | variables | {REPORT_VARIABLE: str(self._paths.root)}
         return job_environment(spec.environment, os.environ, num_cpus=spec.num_cpus, variables=variables)
 
     def _require_program(self, environment: dict[str, str]) -> None:
-        cwd, program = Path(self._spec.cwd), self._spec.argv[0]
+        cwd, program = Path(self._spec.cwd), program_of(self._spec)[0]
         require_program(program, cwd=cwd, search_path=environment.get("PATH"))
+
+    def _complete_before(self) -> Outcome | None:
+        """The outcome, if an earlier attempt of this job made its folder, which appears whole, and then was killed."""
+        earlier = [each.t for each in read_journal(self._paths.journal) if isinstance(each, StateRecord)]
+        if self._spec.output is None or not earlier:
+            return None
+        output = Path(self._spec.output)
+        try:
+            # A rename changes it; so a folder that was there before the job began is not taken for its work.
+            is_made = output.stat().st_ctime >= min(earlier)
+        except OSError:
+            return None
+        if not is_made:
+            return None
+        return Outcome(state=JobState.DONE, reason=f"{output} was complete when its runner died", exit_code=0)
 
     def _tick(self, child: Popen[bytes]) -> None:
         truncate_log()
@@ -167,7 +190,9 @@ class CommandJobRunner:
             return Outcome(state=self._ending.state, reason=f"{self._ending.why}; {how}", exit_code=exit_code)
         if exit_code == 0:
             seconds = format_duration(time.monotonic() - self._started_s)
-            return Outcome(state=JobState.DONE, reason=f"exit status 0 after {seconds}", exit_code=0)
+            result = read_result_text(self._paths) if self._spec.module is not None else ""
+            reason = result or f"exit status 0 after {seconds}"
+            return Outcome(state=JobState.DONE, reason=reason, exit_code=0)
         return Outcome(state=JobState.FAILED, reason=f"{how}; {_WHERE}", exit_code=exit_code)
 
     def _write_closing_records(self, outcome: Outcome) -> None:
@@ -180,6 +205,14 @@ class CommandJobRunner:
         end = {"t": now, "step": 0, "sequences": 0, "charged_s": 0.0, "detail": outcome.reason}
         records.append(EndRecord.model_validate(end | {"reason": reasons[outcome.state]}))
         append_records(self._paths.journal, records)
+
+
+def program_of(spec: CommandJobSpec) -> list[str]:
+    """What is started: the person's own argv, or the module of bertd with what it was given."""
+    if spec.module is None:
+        return spec.argv
+    folder = [] if spec.run_folder is None else [spec.run_folder]
+    return [sys.executable, "-P", "-m", "bertd.program", spec.module, *folder, *spec.arguments]
 
 
 def require_program(program: str, *, cwd: Path, search_path: str | None) -> None:

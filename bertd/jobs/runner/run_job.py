@@ -28,7 +28,7 @@ from bertd.jobs.runner.grid.grid_workers import WorkerCommand
 from bertd.jobs.runner.pretrain_runner import LaunchCommand, PretrainRunner
 from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.watchdog import HangTimeouts
-from bertd.records import JobKind, JobState, Outcome
+from bertd.records import PROGRAM_KINDS, JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
 from bertd.run.bounded_read import read_bounded
 from bertd.run.log import log_line
@@ -65,7 +65,7 @@ class RunnerConfig:
     policy: RestartPolicy = RestartPolicy()
     timeouts: HangTimeouts = HangTimeouts()
     command_grace_s: float = STOP_GRACE_S
-    """From SIGTERM to SIGKILL, for a job of kind command."""
+    """From SIGTERM to SIGKILL, for a job that runs one program."""
 
 
 @contextmanager
@@ -136,7 +136,7 @@ def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: Stop
         ).run()
     if kind is JobKind.GRID:
         return GridRunner(JobPaths(folder), worker=config.worker, stop_signal=stop_signal).run()
-    if kind is JobKind.COMMAND:
+    if kind in PROGRAM_KINDS:
         return CommandJobRunner(JobPaths(folder), stop_signal=stop_signal, grace_s=config.command_grace_s).run()
     return FinetuneRunner(JobPaths(folder), finetune=config.finetune, stop_signal=stop_signal).run()
 

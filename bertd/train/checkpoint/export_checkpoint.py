@@ -13,25 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import CheckpointError, RunFolderError, VocabularyError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import export_tokenizer_files
 from bertd.program import print_error, run_main
 from bertd.run.checkpoint_index import find_checkpoint_at_marker, protect
+from bertd.run.job_report import JobReport
 from bertd.run.journal_digest import read_digest
-from bertd.run.paths import RunPaths, newest_first, require_new_folder, step_folder_name, step_of
+from bertd.run.paths import RunPaths, require_new_folder
 from bertd.run.progress import fold_records
 from bertd.run.recipe.load import read_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_json, terminal_line
 from bertd.tokenizer.stock import require_stock_ids
 from bertd.train.checkpoint.export import export_state
-from bertd.train.checkpoint.format import MODEL, STATE, find_checkpoint, verify_checkpoint
+from bertd.train.checkpoint.format import verify_checkpoint
+from bertd.train.checkpoint.load_weights import load_weights, select_checkpoint
 from bertd.train.run_inputs import encoder_config
 from bertd.train.state import TrainState
 
@@ -64,7 +62,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
     if not paths.recipe.is_file():
         raise RunFolderError(f"{paths.root}: not a run (no {paths.recipe.name}); `bertd jobs` lists the runs")
     recipe = read_recipe(paths.recipe)
-    checkpoint, skipped = _select_checkpoint(paths, step)
+    checkpoint, skipped = select_checkpoint(paths, step)
     folder = out or paths.exports / checkpoint.name
     require_new_folder(folder)
     dataset = DataSet.open(Path(recipe.data.shards))
@@ -73,7 +71,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
         if step is not None:
             # The newest was verified when it was found.
             verify_checkpoint(checkpoint)
-        state = _load_weights(checkpoint, model)
+        state = load_weights(checkpoint, model)
     if state.data_fingerprint != dataset.fingerprint:
         raise CheckpointError(
             f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would get; restore "
@@ -103,33 +101,10 @@ def _require_stock_ids(dataset: DataSet, config: EncoderConfig) -> None:
             raise VocabularyError(str(error).replace(folder, str(dataset.tokenizer_dir))) from error
 
 
-def _select_checkpoint(paths: RunPaths, step: int | None) -> tuple[Path, list[str]]:
-    if step is None:
-        found = find_checkpoint(paths.checkpoints)
-        if found is None:
-            raise CheckpointError(f"{paths.root}: has no checkpoint yet; `bertd checkpoint` saves one at the next step")
-        return found.folder, found.skipped
-    folder = paths.checkpoints / step_folder_name(step)
-    if not folder.is_dir():
-        kept = ", ".join(str(step_of(each)) for each in newest_first(paths.checkpoints))
-        raise CheckpointError(f"{paths.root}: has no checkpoint of step {step}; kept are: {kept or 'none'}")
-    return folder, []
-
-
 def _apply_budget_changes(state: TrainState, recipe: Recipe, paths: RunPaths) -> Recipe:
     """The recipe with the budget that the run had when this checkpoint was saved, as recorded in the journal."""
     changes = [each for each in read_digest(paths.journal).budget_changes if each.charged_s <= state.charged_s]
     return recipe.with_budget(fold_records(changes).budget_plan(recipe.granted).granted.amount)
-
-
-def _load_weights(folder: Path, model: MaskedLanguageModel) -> TrainState:
-    try:
-        model.load_state_dict(load_file(folder / MODEL))
-        return TrainState.model_validate_json((folder / STATE).read_bytes())
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{folder}: was deleted while it was read; export a newer one") from error
-    except (RuntimeError, OSError, SafetensorError, ValidationError) as error:
-        raise CheckpointError(f"{folder}: does not fit this recipe's model: {error}; restore recipe.toml") from error
 
 
 def main() -> int:
@@ -151,6 +126,7 @@ def _export(args: argparse.Namespace) -> None:
     result = export_run(paths, step=step, out=None if args.out is None else args.out.absolute())
     for skipped in result.skipped:
         print_error(f"skipped {skipped}")
+    JobReport().result(f"{result.folder} loads as {result.architecture}")
     if args.json:
         print(terminal_json(json.dumps({"folder": str(result.folder), "architecture": result.architecture})))
         return

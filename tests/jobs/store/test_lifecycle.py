@@ -275,7 +275,7 @@ def test_what_becomes_of_a_job_whose_runner_vanished(
 @pytest.mark.parametrize(
     ("kind", "words"),
     [
-        (JobKind.PREPARE, "begins again"),
+        (JobKind.PREPARE, "continues with the parts that are not complete"),
         (JobKind.PRETRAIN, "resumes from its newest checkpoint, or begins again without one"),
         (JobKind.FINETUNE, "continues after its last saved epoch, or begins again without one"),
         (JobKind.GRID, "continues with the trials that have no score"),

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from bertd.errors import DeviceError
-from bertd.glue.device import choose_device
 from bertd.run.recipe.schema import DevicesSection
 from bertd.train.backends.cuda_arch import is_capability_supported, require_supported_arch
+from bertd.train.backends.leased_device import choose_device
 from bertd.train.distributed.process_group import join_ranks
 
 CUDA_13 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120", "compute_120"]

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import typer
 
+from bertd.errors import ShardError
 from bertd.records import BudgetUnit
 from bertd.run.amounts.budget_amounts import parse_budget_amount
-from bertd.run.paths import expand_user, find_data_set
+from bertd.run.paths import expand_user, find_data_set, place_data_set
 from bertd.run.recipe.load import find_recipe, format_recipe, parse_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
 
@@ -31,7 +32,9 @@ class ResolvedRecipe:
     recipe: Recipe
 
 
-def resolve_recipe(recipe: str, *, settings: list[str], budget: str | None, name: str | None) -> ResolvedRecipe:
+def resolve_recipe(
+    recipe: str, *, settings: list[str], budget: str | None, name: str | None, is_awaiting: bool = False
+) -> ResolvedRecipe:
     """Read a recipe and resolve its paths.
 
     Args:
@@ -39,6 +42,7 @@ def resolve_recipe(recipe: str, *, settings: list[str], budget: str | None, name
         settings: overrides such as optimizer.peak_lr=1e-3.
         budget: an amount such as 24h, in place of the recipe's.
         name: in place of the recipe's.
+        is_awaiting: it waits for other jobs, which may make its data set.
 
     Raises:
         RecipeError: the recipe is not found or not valid.
@@ -48,7 +52,7 @@ def resolve_recipe(recipe: str, *, settings: list[str], budget: str | None, name
     path = find_recipe(recipe)
     overrides = [*settings, *_expand_shorthands(budget=budget, name=name)]
     resolved = read_recipe(path, overrides=overrides)
-    overrides.append(f"data.shards={_toml_string(str(find_data_set(resolved.data.shards)))}")
+    overrides.append(f"data.shards={_toml_string(str(_find_shards(resolved.data.shards, is_awaiting=is_awaiting)))}")
     if resolved.finetune.data is not None:
         overrides.append(f"finetune.data={_toml_string(str(expand_user(resolved.finetune.data).absolute()))}")
     if (start_from := _resolve_start_from(resolved)) is not None:
@@ -56,6 +60,20 @@ def resolve_recipe(recipe: str, *, settings: list[str], budget: str | None, name
     text = path.read_text(encoding="utf-8")
     resolved = parse_recipe(text, name=path.name, overrides=overrides)
     return ResolvedRecipe(name=path.name, text=text, overrides=overrides, recipe=resolved)
+
+
+def _find_shards(name: str, *, is_awaiting: bool) -> Path:
+    """The recipe's data set; where the jobs that it waits for will make it, if it is not there.
+
+    Raises:
+        ShardError: there is none, and it waits for no job.
+    """
+    try:
+        return find_data_set(name)
+    except ShardError:
+        if not is_awaiting:
+            raise
+        return place_data_set(name)
 
 
 def check_start_from(recipe: Recipe) -> None:

@@ -107,7 +107,9 @@ def submit(
     from bertd.api.models import SubmitPretrain
     from bertd.cli.commands.submitting.resolve_recipe import check_start_from, resolve_recipe
 
-    resolved = resolve_recipe(recipe, settings=set_ or [], budget=budget, name=name)
+    resolved = resolve_recipe(
+        recipe, settings=set_ or [], budget=budget, name=name, is_awaiting=bool(after or after_any)
+    )
     check_start_from(resolved.recipe)
     if dry_run:
         from bertd.cli.commands.submitting.dry_run import estimate_run, estimate_text, read_known_runs

@@ -11,7 +11,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.lifecycle import Actor, change_by_broken_dependency, reason_to_wait
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
-from bertd.records import JobKind
+from bertd.records import PROGRAM_KINDS
 
 
 class WaitingJobs:
@@ -56,7 +56,7 @@ class WaitingJobs:
             elif verdict is not None and verdict.waits_for:
                 waits.append(Wait(job, verdict.waits_for))
             elif job.id in times and (reason := reason_to_wait_for_time(times[job.id], now=now)):
-                if job.kind is not JobKind.COMMAND or job.started_t is None:
+                if job.kind not in PROGRAM_KINDS or job.started_t is None:
                     # The reason of one that failed says already when it is begun again, and what was wrong.
                     waits.append(Wait(job, reason))
             else:

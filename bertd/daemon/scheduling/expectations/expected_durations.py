@@ -2,7 +2,8 @@
 
 A pretraining: what is left of its budget, since a second that it has devices is a second charged; for a budget of steps
 or sequences by its own speed, so not before it has trained. A grid: its newest estimate, or from the speeds of earlier
-trials. A command: its time limit, so that it may well end earlier. A finetuning: not known.
+trials. A program: its time limit, so that it may well end earlier; one of bertd by its progress, once it has some. A
+finetuning: not known.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from bertd.errors import BertdError
 from bertd.jobs.runner.command_job_runner import read_command_job_spec
 from bertd.jobs.runner.grid.grid_runner import read_grid_spec
 from bertd.jobs.store.queue import Job
-from bertd.records import BudgetUnit, JobKind, JobState
+from bertd.records import PROGRAM_KINDS, BudgetUnit, JobKind, JobState
 from bertd.run.budget import find_time_left
 from bertd.run.grid import grid_schedule
 from bertd.run.grid.finetune_halving import most_trials
+from bertd.run.job_report import read_progress_share
 from bertd.run.paths import JobPaths
 
 _MAX_CACHED = 20_000
+_MIN_SHARE = 0.05
+"""Of its work that a program of bertd must have done before its speed so far is taken for the rest."""
 _MAX_READ = 20
 """Jobs in one round of the scheduler; reading a recipe takes some milliseconds."""
 
@@ -47,7 +51,7 @@ class ExpectedDurations:
         if job.stop_asked:
             # It starts only to validate and export, which ends long before its budget would.
             return None
-        if job.started_t is not None and job.kind is not JobKind.COMMAND:
+        if job.started_t is not None and job.kind not in PROGRAM_KINDS:
             return self._find(job)
         if job.id not in self._fresh_s:
             if self._num_read >= _MAX_READ:
@@ -70,12 +74,16 @@ class ExpectedDurations:
         if job.kind is JobKind.GRID:
             grid = self._run_metrics.summary(job).grid
             return None if grid is None or grid.remaining_s is None else grid.t + grid.remaining_s
-        duration_s = self.duration_s(job)
+        paths, duration_s = JobPaths(Path(job.folder)), self.duration_s(job)
         try:
             # Written when its runner began, which for one that was begun again is not its first start.
-            return None if duration_s is None else JobPaths(Path(job.folder)).runner.stat().st_mtime + duration_s
+            began_t = paths.runner.stat().st_mtime
         except OSError:
             return None
+        share = read_progress_share(paths) if job.kind in PROGRAM_KINDS and job.kind is not JobKind.COMMAND else None
+        if share is not None and share >= _MIN_SHARE:
+            return began_t + (now - began_t) / share
+        return None if duration_s is None else began_t + duration_s
 
     def _find(self, job: Job) -> float | None:
         try:
@@ -83,7 +91,7 @@ class ExpectedDurations:
                 return self._of_run(job)
             if job.kind is JobKind.GRID:
                 return self._of_grid(job)
-            if job.kind is JobKind.COMMAND:
+            if job.kind in PROGRAM_KINDS:
                 return read_command_job_spec(JobPaths(Path(job.folder)).command_spec).time_limit_s
         except BertdError:
             # Its folder is damaged or gone: its start will say so.

@@ -53,6 +53,7 @@ from bertd.jobs.store.lifecycle.scheduler_changes import (
     change_by_lost_runner,
     change_by_passing_rung,
     change_by_retry,
+    change_by_unusable_data,
     change_by_winning,
     reason_to_wait,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "change_by_lost_runner",
     "change_by_passing_rung",
     "change_by_retry",
+    "change_by_unusable_data",
     "change_by_winning",
     "reason_to_wait",
     "ENDED",

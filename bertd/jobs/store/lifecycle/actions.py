@@ -8,7 +8,7 @@ from enum import StrEnum
 from bertd.errors import TransitionError
 from bertd.jobs.store.lifecycle.states import JobAction, JobChange, JobStatus, SubState
 from bertd.jobs.store.lifecycle.transitions import REMEDY
-from bertd.records import CommandKind, JobKind, JobState
+from bertd.records import PROGRAM_KINDS, CommandKind, JobKind, JobState
 
 
 class _Request(StrEnum):
@@ -70,6 +70,8 @@ _CANCEL_REASONS = {
     JobKind.PRETRAIN: "stopped by a person; it had no checkpoint, so nothing was exported",
     JobKind.FINETUNE: "stopped by a person; it has no score",
     JobKind.GRID: "stopped by a person; its trials without a score have none",
+    JobKind.EVALUATE: "stopped by a person; it measured nothing",
+    JobKind.EXPORT: "stopped by a person; it wrote no export",
     JobKind.COMMAND: "stopped by a person; it does not run again",
 }
 """Of a job that had begun, and waits."""
@@ -186,7 +188,7 @@ def change_by_action(
         request = _Request.STOP_UNTRAINED
     change = _CHANGES[request].get(status.sub_state)
     if change is not None and change.state is JobState.STOPPING and kind is not JobKind.PRETRAIN:
-        ended = "are ended" if kind is JobKind.COMMAND else "are killed"
+        ended = "are ended" if kind in PROGRAM_KINDS else "are killed"
         return replace(change, reason=f"stopped by a person; its processes {ended}")
     if change is _CANCEL and has_begun:
         return replace(change, reason=_CANCEL_REASONS[kind])

@@ -17,6 +17,12 @@ def change_by_broken_dependency(reason: str) -> JobChange:
     return JobChange(JobState.HELD, reason)
 
 
+def change_by_unusable_data(job_id: int, why: str) -> JobChange:
+    """What it was to read is there, and cannot be used: a person mends it, and has it looked at again."""
+    remedy = f"`bertd release {job_id}` looks again, `bertd stop {job_id}` cancels it"
+    return JobChange(JobState.HELD, f"held, since its data cannot be used: {why}; {remedy}")
+
+
 def change_at_start(reason: str) -> JobChange:
     """A queued job got its devices, which fulfils the wish to resume."""
     return JobChange(JobState.STARTING, reason, wants_resume=False)
@@ -78,7 +84,9 @@ def change_by_lost_runner(status: JobStatus, *, job_id: int, kind: JobKind, reas
         return JobChange(JobState.FAILED, reason_to_give_up)
     # A wish to stop stays: it gets devices again, only to validate and export.
     continues = {
-        JobKind.PREPARE: "begins again",
+        JobKind.PREPARE: "continues with the parts that are not complete",
+        JobKind.EVALUATE: "begins again",
+        JobKind.EXPORT: "begins again",
         JobKind.PRETRAIN: "resumes from its newest checkpoint, or begins again without one",
         JobKind.FINETUNE: "continues after its last saved epoch, or begins again without one",
         JobKind.GRID: "continues with the trials that have no score",

@@ -1,4 +1,4 @@
-"""The device that a finetuning was leased, and the memory it may use there."""
+"""The device that a finetuning or an evaluation was leased, and the memory it may use there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import torch
 
 from bertd.errors import DeviceError
-from bertd.run.machine.gpu_share import read_gpu_parts
+from bertd.run.machine.gpu_share import leased_bytes, read_gpu_memory, read_gpu_parts
 from bertd.train.backends.cuda_arch import require_supported_arch
 
 _CONTEXT_BYTES = 10**9
@@ -25,9 +25,10 @@ def choose_device() -> torch.device:
         # cuDNN attention would build a plan for each sentence length, and with masks it has returned NaN on Hopper
         # (PyTorch issue 196678). A pretraining can use it: there it is timed and checked first.
         torch.backends.cuda.enable_cudnn_sdp(False)
-        if read_gpu_parts(os.environ) > 1:
-            total_bytes = torch.cuda.mem_get_info()[1]
-            torch.cuda.set_per_process_memory_fraction((leased_memory_bytes() - _CONTEXT_BYTES) / total_bytes)
+        if read_gpu_parts(os.environ) > 1 or read_gpu_memory(os.environ) is not None:
+            total_bytes, may_use_bytes = torch.cuda.mem_get_info()[1], leased_memory_bytes()
+            allocator_bytes = max(may_use_bytes - _CONTEXT_BYTES, may_use_bytes // 2)
+            torch.cuda.set_per_process_memory_fraction(allocator_bytes / total_bytes)
         return torch.device("cuda")
     leased = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if leased not in ("", "-1"):
@@ -39,7 +40,7 @@ def leased_memory_bytes() -> int:
     """The GPU's memory, or the leased part of it.
 
     Raises:
-        DeviceError: the number of parts in the environment is not one.
+        DeviceError: a number in the environment is not one.
     """
     total_bytes: int = torch.cuda.mem_get_info()[1]
-    return total_bytes // read_gpu_parts(os.environ)
+    return leased_bytes(os.environ, total_bytes=total_bytes)
