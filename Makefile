@@ -16,13 +16,15 @@ BUDGET ?= 2min
 DATA   ?= wiki-books
 # GLUE in its official TSV layout, for bench-glue and bench-pretraining.
 GLUE   ?= glue
+# Cases of fuzz, of each kind.
+CASES  ?= 5000
 # Where gpu-proof writes, and the minutes it may take.
 PROOF  ?= gpu-proof
 MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long faults bench-data bench-quality bench-glue bench-pretraining gpu-proof check clean
+.PHONY: install demo test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -50,6 +52,11 @@ test: install $(VENV)/.triton
 # With what it needs, for one test alone: it brings httpx, which bertd does not use. Without it that test says so and skips.
 $(VENV)/.openapi: $(VENV)/.installed
 	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/openapi "$(OPENAPI_GENERATOR)" && touch $@ || true
+
+# Requests that others send, as the suite sends 200 of: schemathesis', and bytes that are no HTTP. An hour on two cores.
+fuzz: install
+	BERTD_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 14400 \
+	    tests/daemon/api/test_fuzzed_requests.py tests/daemon/api/test_hostile_clients.py
 
 # Only the files with such a test: to collect all costs each process half a minute.
 test-long: install $(VENV)/.triton $(VENV)/.openapi

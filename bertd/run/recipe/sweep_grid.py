@@ -94,4 +94,13 @@ def format_value(value: object) -> str:
 def _toml(key: str, value: JsonValue, *, name: str) -> str:
     if value is None:
         raise RecipeError(f"{name}: {key} = null: give a value, or leave the key out")
+    if not _is_plain(value):
+        raise RecipeError(
+            f"{name}: {key} = {format_value(value)!s:.60}: give a text, a number, true, false or a list of these"
+        )
     return tomli_w.dumps({"value": value}).partition("=")[2].strip()
+
+
+def _is_plain(value: JsonValue) -> bool:
+    """Whether a recipe may have it: no table, which would be written as a section of its own, and no null within."""
+    return all(map(_is_plain, value)) if isinstance(value, list) else not (value is None or isinstance(value, dict))

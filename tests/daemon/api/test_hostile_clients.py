@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bertd.api.problem import ProblemView
 from bertd.records import JobState
+from tests.daemon.api.fuzz_cases import IS_RANDOM, NUM_CASES
 from tests.daemon.daemon_box import DaemonBox
 from tests.waiting import PATIENCE_S
 
@@ -44,7 +45,12 @@ _TOKENS = st.sampled_from(
 _NOISE = st.lists(st.one_of(_TOKENS, st.binary(max_size=40)), max_size=12).map(b"".join)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=NUM_CASES,
+    deadline=None,
+    derandomize=not IS_RANDOM,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(_NOISE)
 def test_no_bytes_are_a_fault_of_the_daemon(box: DaemonBox, noise: bytes) -> None:
     before = len(box.log)
