@@ -96,7 +96,7 @@ def _toml(key: str, value: JsonValue, *, name: str) -> str:
         raise RecipeError(f"{name}: {key} = null: give a value, or leave the key out")
     if not _is_plain(value):
         raise RecipeError(
-            f"{name}: {key} = {format_value(value)!s:.60}: give a text, a number, true, false or a list of these"
+            f"{name}: {key} = {format_value(value):.60}: give a text, a number, true, false or a list of these"
         )
     return tomli_w.dumps({"value": value}).partition("=")[2].strip()
 

@@ -19,7 +19,7 @@ def test_a_null_or_a_table_within_a_value_is_a_wrong_recipe(value: JsonValue, pa
         name="a",
         end_s=None,
         fixed={"model.layers": value} if part == "fixed" else {},
-        grid={"model.layers": [2, value]} if part == "grid" else {key: [each] for key, each in given.items()},
+        grid={"model.layers": [value, 2]} if part == "grid" else {key: [each] for key, each in given.items()},
     )
     with pytest.raises(RecipeError, match=r"model\.layers = .*give a"):
         expand_settings(spec, recipe_toml="", recipe_name="r.toml", name="s.toml")
