@@ -55,6 +55,7 @@ class AsyncClient:
     log = _in_thread(Client.log)
     log_between = _in_thread(Client.log_between)
     devices = _in_thread(Client.devices)
+    machine = _in_thread(Client.machine)
     configuration = _in_thread(Client.configuration)
     queue_copy = _in_thread(Client.queue_copy)
     audit = _in_thread(Client.audit)

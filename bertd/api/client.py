@@ -26,6 +26,7 @@ from bertd.api.models import (
     HookView,
     JobView,
     LogView,
+    MachineView,
     RunView,
     ScoreView,
     SeriesAxis,
@@ -167,6 +168,10 @@ class Client(TypedRequests):
     def devices(self) -> list[DeviceView]:
         """All GPUs, or the CPU."""
         return self._get_list(DeviceView, "/v1/devices")
+
+    def machine(self) -> MachineView:
+        """The machine apart from its GPUs: cores, memory, disk and network."""
+        return self._get(MachineView, "/v1/machine")
 
     def configuration(self) -> list[ConfigurationKeyView]:
         """Each key of the daemon's configuration, with its value and where that comes from."""

@@ -76,7 +76,7 @@ def _status(socket: Path, call: PlainCall) -> str | None:
 
 
 def _devices(socket: Path, call: PlainCall) -> str | None:
-    answer = _read_list(socket, "/v1/devices")
+    answer = _read(socket, "/v1/status")
     return None if answer is None else devices_page(answer)
 
 

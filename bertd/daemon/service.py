@@ -17,7 +17,9 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pynvml
 import uvicorn
 
 import bertd
@@ -52,13 +54,16 @@ SAVE_TIMEOUT_S = 150.0
 _STREAM_CLOSE_TIMEOUT_S = 2
 
 
-def serve(sources: ConfigurationSources, *, socket: Path | None, runner: RunnerCommand = runner_command) -> int:
+def serve(
+    sources: ConfigurationSources, *, socket: Path | None, runner: RunnerCommand = runner_command, nvml: Any = pynvml
+) -> int:
     """Run the daemon until SIGTERM, SIGINT or a shutdown request; return the exit status.
 
     Args:
         sources: of the configuration; its state folder is created if it does not exist.
         socket: where to listen; None for systemd's, else the default.
         runner: the command that runs a job; tests pass their own.
+        nvml: the driver's library; tests pass a stand-in.
 
     Raises:
         ConfigurationError: a file of the configuration is wrong.
@@ -82,6 +87,7 @@ def serve(sources: ConfigurationSources, *, socket: Path | None, runner: RunnerC
                 sources=sources,
                 started=configuration,
                 read_only=read_only,
+                nvml=nvml,
             )
             if read_only is None:
                 report_lost_runs(lost, paths=paths, database=database, events=services.events)
@@ -173,7 +179,7 @@ class _Daemon:
         try:
             return self._services.scheduler.tick()
         finally:
-            self._services.device_losses.report(now=time.time())
+            self._services.device_watch.advance(now=time.time())
             self._services.hooks.advance()
 
     def _install_signal_handlers(self) -> None:

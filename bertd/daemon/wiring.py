@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pynvml
 
@@ -31,7 +32,7 @@ from bertd.daemon.program_submissions import ProgramSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
-from bertd.daemon.scheduling.devices.device_losses import DeviceLosses
+from bertd.daemon.scheduling.devices.failover import Failover
 from bertd.daemon.scheduling.devices.inventory import Devices
 from bertd.daemon.scheduling.job_actions import JobActions
 from bertd.daemon.scheduling.runners import RunnerCommand, Runners
@@ -42,6 +43,8 @@ from bertd.daemon.sweeps.sweep_actions import SweepActions
 from bertd.daemon.sweeps.sweep_driver import SweepDriver
 from bertd.daemon.sweeps.sweep_settings import SweepSettings
 from bertd.daemon.sweeps.sweep_views import SweepViews
+from bertd.daemon.telemetry.device_watch import DeviceWatch
+from bertd.daemon.telemetry.job_alerts import JobAlerts
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
@@ -71,7 +74,7 @@ class Services:
     request_handler: RequestHandler
     configuration: LiveConfiguration
     hooks: Hooks
-    device_losses: DeviceLosses
+    device_watch: DeviceWatch
 
     def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
         """The parts that the API's handlers call."""
@@ -96,6 +99,7 @@ def build_services(
     sources: ConfigurationSources,
     started: LoadedConfiguration,
     read_only: str | None = None,
+    nvml: Any = pynvml,
 ) -> Services:
     """Build every part; no event loop is needed.
 
@@ -103,13 +107,14 @@ def build_services(
         sources: of the configuration, for reloads.
         started: the configuration that was read from them.
         read_only: why the daemon changes nothing; None if it does its work.
+        nvml: a test's own in place of the driver's library.
     """
     events = EventLog(database)
     configuration = LiveConfiguration(sources, started, report=_reporter(database, events))
     queue = Queue(database, events, root=paths.root)
     queue.reserve_ids_up_to(_highest_job_id(paths))
     hooks = Hooks(database, events, configured=lambda: configuration.values.hooks)
-    devices = Devices(pynvml, finetunings_per_gpu=started.values.devices.finetunings_per_gpu)
+    devices = Devices(nvml, finetunings_per_gpu=started.values.devices.finetunings_per_gpu, disk=paths.root)
     run_metrics = RunMetrics(database)
     scheduler_loop = SchedulerLoop()
     drained = DrainedDevices(database, events)
@@ -144,15 +149,23 @@ def build_services(
         sweep_driver.advance()
         marker_grids.advance()
 
+    runners = Runners(command=runner, wake=scheduler_loop.wake)
+    failover = Failover(
+        queue,
+        runners=runners,
+        inventory=devices.inventory,
+        out_of_service=lambda: {*drained.askers(), *devices.unusable()},
+    )
     scheduler = Scheduler(
         database=database,
         queue=queue,
         events=events,
         run_metrics=run_metrics,
-        runners=Runners(command=runner, wake=scheduler_loop.wake),
+        runners=runners,
         inventory=devices.inventory,
         foreign_processes=devices.foreign_processes,
         drained=drained.askers,
+        unusable=lambda: devices.unusable().keys(),
         queue_jobs=queue_jobs,
         check_at_start=submissions.admit_at_start,
     )
@@ -213,7 +226,15 @@ def build_services(
         request_handler=request_handler,
         configuration=configuration,
         hooks=hooks,
-        device_losses=DeviceLosses(database, events, lost=lambda: devices.lost),
+        device_watch=DeviceWatch(
+            database,
+            events,
+            queue=queue,
+            devices=devices,
+            drained=drained,
+            alerts=JobAlerts(queue, events, step_of=lambda job: run_metrics.summary(job).progress.step),
+            on_lost=failover.leave,
+        ),
     )
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from bertd.daemon.configuration.sources import default_sources
 from bertd.doctor.daemon_checks import check_daemon, check_linger, find_state_dir
-from bertd.doctor.gpu_checks import check_gpus, count_gpus
-from bertd.doctor.machine_checks import check_machine
 from bertd.doctor.storage_checks import check_storage
 from bertd.doctor.torch_checks import check_torch
 from bertd.records import Finding, Severity
+from bertd.run.machine.checks.gpu_checks import check_gpus, count_gpus
+from bertd.run.machine.checks.machine_checks import check_machine
 from bertd.run.machine.nvml import load_nvml
 
 _ORDER = list(Severity)

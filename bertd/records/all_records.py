@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.command_job import CommandJobSpec, PrepareJob
-from bertd.records.commands import BudgetRequest, Command, CommandKind
+from bertd.records.commands import AlertRequest, BudgetRequest, Command, CommandKind
 from bertd.records.dependencies import Dependency
 from bertd.records.evaluation import Evaluation
 from bertd.records.finding import Finding, Severity
@@ -27,6 +27,7 @@ from bertd.records.finetune import (
     is_tagged_file,
 )
 from bertd.records.glue_submission import ChosenModel, SubmissionRequest
+from bertd.records.gpu_reading import GpuReading
 from bertd.records.grid import EpochSeconds, GridSpec, GridTrial, MarkerGridState, Preset, TrialOrder, WorkerReply
 from bertd.records.journal import (
     AlertRecord,
@@ -78,6 +79,7 @@ __all__ = [
     "PROGRAM_KINDS",
     "PrepareJob",
     "AlertRecord",
+    "AlertRequest",
     "BudgetRecord",
     "BudgetRequest",
     "BudgetUnit",
@@ -102,6 +104,7 @@ __all__ = [
     "FinetuneSpec",
     "GLUE_FILES",
     "GLUE_TASKS",
+    "GpuReading",
     "GridRecord",
     "GridSpec",
     "GridTrial",

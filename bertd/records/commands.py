@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -22,6 +22,8 @@ class CommandKind(StrEnum):
     """Pause hot: suspend the ranks between two steps and keep their memory."""
     RESUME = "resume"
     """Continue training after a hot pause."""
+    ALERT = "alert"
+    """Write an alert of the daemon into the journal, whose only writer is the job."""
     UNREADABLE = "unreadable"
     """Of an entry that is not a command, and is refused; never posted."""
 
@@ -38,6 +40,14 @@ class BudgetRequest(Record):
     """The total, including what is spent already."""
 
 
+class AlertRequest(Record):
+    """Payload of the mailbox command alert."""
+
+    level: Literal["warning", "error"]
+    code: str
+    message: str
+
+
 class Command(Record):
     """One entry of a job's mailbox."""
 
@@ -49,5 +59,7 @@ class Command(Record):
     """Who requested it: uid and name, or the daemon."""
     budget: BudgetRequest | None = None
     """Only with the verb budget."""
+    alert: AlertRequest | None = None
+    """Only with the verb alert."""
     problem: str = ""
     """Only with the verb unreadable: what is in its place."""

@@ -31,3 +31,8 @@ class Finding(Record):
     """What to do; empty if there is nothing to do."""
     cost: str = ""
     """What it costs as it is; empty where that is plain from the text."""
+
+    @property
+    def sentence(self) -> str:
+        """Text, cost and remedy in one line."""
+        return "; ".join(part for part in (self.text, self.cost, self.remedy) if part)

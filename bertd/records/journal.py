@@ -259,6 +259,17 @@ class AlertRecord(Record):
     """Stable, for scripts: loss_spike, disk_full, checkpoint_skipped, ..."""
     message: str
     """What happened, where, and the remedy."""
+    command: int | None = None
+    """Number of the mailbox command that asked for it, which this acknowledges."""
+
+    @classmethod
+    def asked(cls, command: Command, *, t: float, step: int) -> AlertRecord:
+        """The record that a command of kind alert asks for."""
+        assert command.alert is not None
+        request = command.alert
+        return cls(
+            t=t, step=step, level=request.level, code=request.code, message=request.message, command=command.number
+        )
 
 
 class RestartRecord(Record):

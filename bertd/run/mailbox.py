@@ -18,7 +18,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
-from bertd.records import BudgetRequest, Command, CommandKind
+from bertd.records import AlertRequest, BudgetRequest, Command, CommandKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.bounded_read import read_bounded
 from bertd.run.journal_digest import read_progress
@@ -38,7 +38,13 @@ def _entry_path(control: Path, number: int) -> Path:
 
 
 def post(
-    control: Path, *, verb: CommandKind, asked_by: str, now: float, budget: BudgetRequest | None = None
+    control: Path,
+    *,
+    verb: CommandKind,
+    asked_by: str,
+    now: float,
+    budget: BudgetRequest | None = None,
+    alert: AlertRequest | None = None,
 ) -> Command:
     """Append a command; for the daemon alone, which is the only writer.
 
@@ -53,7 +59,7 @@ def post(
         raise RunFolderError(f"{control.parent}: the job's folder is gone, so nobody can read a command") from error
     except OSError as error:
         raise StorageError(f"{control}: cannot use the mailbox: {error.strerror}; check the permissions") from error
-    command = Command(number=number, t=now, verb=verb, asked_by=asked_by, budget=budget)
+    command = Command(number=number, t=now, verb=verb, asked_by=asked_by, budget=budget, alert=alert)
     atomic_write(_entry_path(control, command.number), command.model_dump_json())
     return command
 
@@ -105,6 +111,8 @@ def read_command(control: Path, *, number: int) -> Command | None:
         command = Command.model_validate_json(content)
     except ValidationError as error:
         return _unreadable(path, number=number, what=describe_problem(error.errors()[0]))
+    if command.verb is CommandKind.ALERT and command.alert is None:
+        return _unreadable(path, number=number, what="it is an alert without its text")
     if command.number != number or command.verb is CommandKind.UNREADABLE:
         # A copy of another entry would be executed again and again: its own number is acknowledged.
         return _unreadable(path, number=number, what=f"it is command {command.number}, {command.verb}")

@@ -82,6 +82,8 @@ class RunProgress(Record):
                 change |= {"step": record.step, "best_step": max(self.best_step, record.step)}
             case CommandRecord():
                 change["acknowledged"] = max(self.acknowledged, record.number)
+            case AlertRecord() if record.command is not None:
+                change["acknowledged"] = max(self.acknowledged, record.command)
             case BudgetRecord():
                 budget_change = BudgetChange(spent=record.spent, amount=record.after)
                 change["budget_changes"] = add_budget_change(self.budget_changes, budget_change)

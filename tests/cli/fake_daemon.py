@@ -165,6 +165,8 @@ class FakeDaemon:
                 return _ok(self.configuration)
             case ["devices"]:
                 return _ok(self.status.devices)
+            case ["machine"] if self.status.machine is not None:
+                return _ok(self.status.machine)
             case ["scores"]:
                 return _ok(self.scores)
         return _refuse(404, ErrorView(code="ClientError", message="no such path"))

@@ -13,6 +13,7 @@ from bertd.api.models import (
     HookOutcomeView,
     HookView,
     JobView,
+    MachineView,
     RunView,
     ScoreView,
     StatusView,
@@ -22,6 +23,7 @@ from bertd.api.sweep_models import SettingView, SweepView
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
+    GpuReading,
     JobKind,
     JobState,
     KeptCheckpoint,
@@ -198,6 +200,38 @@ def device(id: str = "GPU-8a0d71b2-ffff-0000-1111-222233334444", *, drained_by: 
         power_w=540.0,
         job_id=7,
         drained_by=drained_by,
+        gpu=GpuReading(
+            utilization=0.98,
+            memory_used_bytes=61 * 1024**3,
+            memory_total_bytes=140 * 1024**3,
+            temperature_c=61.0,
+            power_w=540.0,
+            power_limit_w=700.0,
+            sm_mhz=1755.0,
+            memory_mhz=3201.0,
+            ecc_corrected=3,
+            ecc_uncorrected=0,
+            pcie_replays=1,
+            nvlink_errors=0,
+            energy_j=7.2e7,
+        ),
+    )
+
+
+def machine() -> MachineView:
+    return MachineView(
+        num_cores=64,
+        load_1m=11.5,
+        memory_used_bytes=90 * 1024**3,
+        memory_total_bytes=1024 * 1024**3,
+        swap_used_bytes=0,
+        disk_free_bytes=800 * 10**9,
+        disk_total_bytes=4000 * 10**9,
+        disk_read_bytes_per_s=1e6,
+        disk_write_bytes_per_s=2e7,
+        network_received_bytes_per_s=3e5,
+        network_sent_bytes_per_s=4e5,
+        cpu_power_w=310.0,
     )
 
 
@@ -214,6 +248,7 @@ def status(*, state: JobState = JobState.RUNNING) -> StatusView:
             job(8, state=JobState.QUEUED, kind=JobKind.FINETUNE, reason="waits for a device: job 7 holds the only one"),
         ],
         devices=[device()],
+        machine=machine(),
         events=[event(1), event(2, text="validation 1.912")],
     )
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bertd.doctor.gpu_checks import check_gpus, count_gpus
 from bertd.records import Severity
+from bertd.run.machine.checks.gpu_checks import check_gpus, count_gpus
 from tests.doctor.fake_nvml import FakeNvml, FakeNvmlError
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from bertd.doctor import machine_checks
-from bertd.doctor.machine_checks import check_machine
 from bertd.records import Finding, Severity
+from bertd.run.machine.checks import machine_checks
+from bertd.run.machine.checks.machine_checks import check_machine
 
 
 def _machine(root: Path, **files: str) -> Path:

@@ -146,6 +146,8 @@ class FakeRanks:
                 elif command.verb in (CommandKind.SUSPEND, CommandKind.RESUME):
                     self._suspend(command.verb is CommandKind.SUSPEND)
                     self._acknowledge(command.number, command.verb)
+                elif command.verb is CommandKind.ALERT:
+                    self.journal.append(AlertRecord.asked(command, t=time.time(), step=self.step))
                 elif command.budget is not None:
                     self._set_budget(command)
                 else:

@@ -6,12 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from bertd.cli.output.device_table import device_table, foreign_lines
+from bertd.cli.output.device_table import device_table, foreign_lines, health_lines, machine_line
 from bertd.cli.output.tables import detect_output_style
 from bertd.cli.output.views import job_text, jobs_text, status_text
 
 if TYPE_CHECKING:
-    from bertd.api.models import DeviceView, JobView, RunView, ScoreView, StatusView
+    from bertd.api.models import JobView, RunView, ScoreView, StatusView
 
 
 def status_page(status: StatusView) -> str:
@@ -24,9 +24,12 @@ def jobs_page(jobs: Sequence[JobView], *, nothing: str = "No job yet.") -> str:
     return jobs_text(jobs, now=time.time(), style=detect_output_style()) if jobs else nothing
 
 
-def devices_page(devices: Sequence[DeviceView]) -> str:
+def devices_page(status: StatusView) -> str:
     """Of `bertd devices`."""
-    return "\n".join([device_table(devices, style=detect_output_style()), *foreign_lines(devices)])
+    devices = status.devices
+    lines = [device_table(devices, style=detect_output_style()), *health_lines(devices), *foreign_lines(devices)]
+    # A daemon of an earlier version does not say it.
+    return "\n".join([*lines, *([] if status.machine is None else [machine_line(status.machine)])])
 
 
 def job_page(job: JobView, run: RunView | None, scores: Sequence[ScoreView]) -> str:

@@ -16,9 +16,10 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 
-from bertd.api.models import DeviceView, RunView, StatusView
+from bertd.api.models import DeviceView, MachineView, RunView, StatusView
 from bertd.daemon.metrics.latencies import Latencies
-from bertd.records import JobState, StepRecord
+from bertd.records import GpuReading, JobState, StepRecord
+from bertd.run.machine.nvml import harmful_slowdowns
 
 _OPENMETRICS = "application/openmetrics-text"
 _T = TypeVar("_T")
@@ -101,12 +102,68 @@ _RUN_METRICS: tuple[_Metric[RunView], ...] = (
         is_counter=True,
     ),
 )
+
+
+def _reading(value: Callable[[GpuReading], float | None]) -> Callable[[DeviceView], float | None]:
+    return lambda device: None if device.gpu is None else value(device.gpu)
+
+
+def _hertz(mhz: float | None) -> float | None:
+    return None if mhz is None else mhz * 1e6
+
+
+def _slowed(gpu: GpuReading) -> float:
+    return float(bool(harmful_slowdowns(gpu.slowed_by)))
+
+
 _DEVICE_METRICS: tuple[_Metric[DeviceView], ...] = (
     _Metric("bertd_device_utilization_ratio", "Share of the time in which it computed.", lambda gpu: gpu.utilization),
     _Metric("bertd_device_memory_used_bytes", "Memory in use.", lambda gpu: gpu.memory_used_bytes),
     _Metric("bertd_device_memory_total_bytes", "Memory.", lambda gpu: gpu.memory_total_bytes),
     _Metric("bertd_device_temperature_celsius", "Temperature.", lambda gpu: gpu.temperature_c),
     _Metric("bertd_device_power_watts", "Power drawn.", lambda gpu: gpu.power_w),
+    _Metric("bertd_device_power_limit_watts", "Power allowed.", _reading(lambda gpu: gpu.power_limit_w)),
+    _Metric("bertd_device_sm_clock_hertz", "Clock of the processors.", _reading(lambda gpu: _hertz(gpu.sm_mhz))),
+    _Metric("bertd_device_memory_clock_hertz", "Clock of the memory.", _reading(lambda gpu: _hertz(gpu.memory_mhz))),
+    _Metric("bertd_device_slowed", "1 where its clocks are held down.", _reading(_slowed)),
+    _Metric(
+        "bertd_device_ecc_corrected",
+        "Memory errors corrected since the driver was loaded.",
+        _reading(lambda gpu: gpu.ecc_corrected),
+        is_counter=True,
+    ),
+    _Metric(
+        "bertd_device_ecc_uncorrected",
+        "Memory errors not corrected since the driver was loaded.",
+        _reading(lambda gpu: gpu.ecc_uncorrected),
+        is_counter=True,
+    ),
+    _Metric(
+        "bertd_device_pcie_replays",
+        "Packets sent again over PCIe.",
+        _reading(lambda gpu: gpu.pcie_replays),
+        is_counter=True,
+    ),
+    _Metric(
+        "bertd_device_nvlink_errors", "Errors of all NVLinks.", _reading(lambda gpu: gpu.nvlink_errors), is_counter=True
+    ),
+    _Metric(
+        "bertd_device_energy_joules",
+        "Energy since the driver was loaded.",
+        _reading(lambda gpu: gpu.energy_j),
+        is_counter=True,
+    ),
+    _Metric("bertd_device_healthy", "0 where its driver hangs, fails or lost it.", lambda gpu: gpu.health == "ok"),
+)
+_MACHINE_METRICS: tuple[_Metric[MachineView], ...] = (
+    _Metric("bertd_machine_load", "Processes that ran or waited, over a minute.", lambda machine: machine.load_1m),
+    _Metric("bertd_machine_memory_used_bytes", "Memory in use.", lambda machine: machine.memory_used_bytes),
+    _Metric("bertd_machine_memory_total_bytes", "Memory.", lambda machine: machine.memory_total_bytes),
+    _Metric("bertd_machine_disk_free_bytes", "Of the state folder's disk.", lambda machine: machine.disk_free_bytes),
+    _Metric("bertd_machine_disk_total_bytes", "Of the state folder's disk.", lambda machine: machine.disk_total_bytes),
+    _Metric(
+        "bertd_machine_cpu_power_watts", "Of all CPU packages, where readable.", lambda machine: machine.cpu_power_w
+    ),
 )
 _DEVICE_STATES = ("free", "leased", "foreign", "drained")
 """Leased and drained may both hold; foreign: a process that is not of the daemon uses it."""
@@ -131,6 +188,10 @@ class _StatusCollector(Collector):
         for device_metric in _DEVICE_METRICS:
             yield from _family(device_metric, [(gpu.id, gpu) for gpu in self._status.devices], label="device")
         yield from self._collect_device_states()
+        if (machine := self._status.machine) is not None:
+            for machine_metric in _MACHINE_METRICS:
+                if (value := machine_metric.value(machine)) is not None:
+                    yield _gauge(machine_metric.name, machine_metric.help, [], [((), value)])
 
     def _collect_start_accuracy(self) -> Iterator[Metric]:
         accuracy = self._status.start_accuracy

@@ -11,6 +11,7 @@ from bertd.api.models import (
     DeviceView,
     EventView,
     JobView,
+    MachineView,
     MarkerGridView,
     RunView,
     ScoreView,
@@ -219,6 +220,10 @@ class Views:
         """All devices, each with the job that holds it."""
         return self._devices.views(self._queue.leases(), self._drained())
 
+    def machine(self) -> MachineView:
+        """The rest of the machine."""
+        return self._devices.machine
+
     def device(self, id: str) -> DeviceView:
         """One device; the CPU also where it is not listed."""
         return self._devices.view(id, self._queue.leases(), self._drained())
@@ -267,6 +272,7 @@ class Views:
             start_accuracy=StartAccuracyView(
                 num_checked=self._outlook.accuracy.num_checked, num_wrong=self._outlook.accuracy.num_wrong
             ),
+            machine=self._devices.machine,
             events=self._events.newest(_NUM_STATUS_EVENTS),
         )
 

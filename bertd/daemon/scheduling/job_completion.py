@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -10,7 +11,13 @@ from bertd.errors import DaemonBusyError
 from bertd.jobs.runner.exit_analysis import KNOWN_EXITS, outcome_of_end
 from bertd.jobs.runner.run_job import read_outcome
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.lifecycle import Actor, change_by_lost_runner, change_by_retry, changes_by_outcome
+from bertd.jobs.store.lifecycle import (
+    Actor,
+    change_by_failure_on_lost_device,
+    change_by_lost_runner,
+    change_by_retry,
+    changes_by_outcome,
+)
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.retry_table import RetryTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
@@ -27,7 +34,11 @@ _BUSY_EXIT_CODE = DaemonBusyError.exit_code
 class JobCompletion:
     """Moves jobs whose runner has exited."""
 
-    def __init__(self, *, database: Database, queue: Queue, run_metrics: RunMetrics) -> None:
+    def __init__(
+        self, *, database: Database, queue: Queue, run_metrics: RunMetrics, unusable: Callable[[], Set[str]] = frozenset
+    ) -> None:
+        """`unusable`: devices that do no work now."""
+        self._unusable = unusable
         self._database = database
         self._queue = queue
         self._run_metrics = run_metrics
@@ -48,9 +59,15 @@ class JobCompletion:
         """
         outcome = read_outcome(JobPaths(Path(job.folder)))
         with self._database.transaction():
+            is_on_lost_device = not self._unusable().isdisjoint(self._queue.leases().devices_of(job.id))
             self._queue.release(job.id)
             if outcome is not None:
-                self._apply_outcome(job, outcome, is_stopping=is_stopping, now=now)
+                if outcome.state is JobState.FAILED and is_on_lost_device and job.wants_resume:
+                    # The loss was noticed first: what failed is the device.
+                    change = change_by_failure_on_lost_device(f"continues on other devices, since {outcome.reason}")
+                    self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
+                else:
+                    self._apply_outcome(job, outcome, is_stopping=is_stopping, now=now)
             elif not Path(job.folder).is_dir():
                 reason = f"its folder {job.folder} was removed, and with it its checkpoints; submit it again"
                 self._queue.move(job.id, JobState.FAILED, reason=reason, actor=Actor.SCHEDULER, now=now)

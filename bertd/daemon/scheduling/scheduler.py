@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Set
 from pathlib import Path
 
 from bertd.api.models import DeviceProcess
@@ -64,6 +64,7 @@ class Scheduler:
         inventory: Inventory,
         foreign_processes: Callable[[], dict[str, list[DeviceProcess]]] = dict,
         drained: Callable[[], Collection[str]] = tuple,
+        unusable: Callable[[], Set[str]] = frozenset,
         queue_jobs: Callable[[], None] = lambda: None,
         check_at_start: Callable[[Job], None] = lambda job: None,
         clock: Callable[[], float] = time.time,
@@ -76,6 +77,7 @@ class Scheduler:
         self._inventory = inventory
         self._foreign_processes = foreign_processes
         self._drained = drained
+        self._unusable = unusable
         self._queue_jobs = queue_jobs
         self._check_at_start = check_at_start
         self._clock = clock
@@ -91,7 +93,7 @@ class Scheduler:
             clock=clock,
         )
         """When the jobs that wait are expected to start."""
-        self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics)
+        self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics, unusable=unusable)
         self._journal_follower = JournalFollower(
             database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
         )
@@ -235,7 +237,7 @@ class Scheduler:
         self._run_metrics.close_follower(job)
 
     def _start_waiting_jobs(self) -> None:
-        now, drained = self._clock(), self._drained()
+        now, drained = self._clock(), {*self._drained(), *self._unusable()}
         queued = self._queue.waiting()
         # Before the first of them starts, so that also the start of one that waits for nothing was expected.
         self.outlook.update(queued, drained=drained, now=now)

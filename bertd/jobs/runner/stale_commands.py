@@ -6,7 +6,9 @@ refused: its time is over. A budget change still counts, and is applied here as 
 
 from __future__ import annotations
 
-from bertd.records import BudgetRecord, Command, CommandKind, CommandRecord
+from collections.abc import Sequence
+
+from bertd.records import AlertRecord, BudgetRecord, Command, CommandKind, CommandRecord
 from bertd.run.budget import RunPosition, answer_budget_command, restart_reserve_s
 from bertd.run.journal import append_records
 from bertd.run.journal_digest import read_progress
@@ -34,7 +36,7 @@ def answer_stale_commands(paths: RunPaths, *, still_valid: frozenset[CommandKind
     if read_command(paths.control, number=1) is None:
         return
     progress = read_progress(paths.journal)
-    answers: list[BudgetRecord | CommandRecord] = []
+    answers: list[AlertRecord | BudgetRecord | CommandRecord] = []
     while command := read_command(paths.control, number=progress.acknowledged + 1):
         if command.verb in still_valid:
             break
@@ -47,12 +49,14 @@ def answer_stale_commands(paths: RunPaths, *, still_valid: frozenset[CommandKind
 
 def _answer(
     command: Command, progress: RunProgress, *, paths: RunPaths, detail: str, now: float
-) -> list[BudgetRecord | CommandRecord]:
+) -> Sequence[AlertRecord | BudgetRecord | CommandRecord]:
     if command.verb is CommandKind.BUDGET:
         charged_s = read_ledger(paths.ledger).ticked_s
         position = RunPosition(t=now, step=progress.step, sequences=progress.sequences, charged_s=charged_s)
         plan = progress.budget_plan(read_recipe(paths.recipe).granted)
         reserve_s = restart_reserve_s(progress.reserve_s)
         return answer_budget_command(command, plan.granted, position=position, reserve_s=reserve_s)
+    if command.verb is CommandKind.ALERT:
+        return [AlertRecord.asked(command, t=now, step=progress.step)]
     why = command.problem or detail
     return [CommandRecord.answer(command, t=now, step=progress.step, outcome="refused", detail=why)]

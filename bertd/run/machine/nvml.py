@@ -6,6 +6,7 @@ Nothing here makes a CUDA context, so a process that must not hold a GPU's memor
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 _BENIGN_REASONS = ("GpuIdle", "None", "All", "ApplicationsClocksSetting")
@@ -34,3 +35,8 @@ def name_slowdowns(nvml: Nvml, bits: int | None) -> tuple[str, ...]:
     names = {name.removeprefix(prefix): getattr(nvml, name) for name in dir(nvml) if name.startswith(prefix)}
     reasons = {name: bit for name, bit in names.items() if isinstance(bit, int) and name not in _BENIGN_REASONS}
     return tuple(sorted(name for name, bit in reasons.items() if bits and bits & bit))
+
+
+def harmful_slowdowns(slowed_by: Iterable[str]) -> tuple[str, ...]:
+    """Without the power limit: at it, a GPU that is busy does what it was built for."""
+    return tuple(each for each in slowed_by if each != "SwPowerCap")

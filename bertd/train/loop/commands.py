@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from bertd.records import Command, CommandKind, CommandRecord
+from bertd.records import AlertRecord, Command, CommandKind, CommandRecord
 from bertd.run.mailbox import read_command
 from bertd.train.loop.buffered_journal import RecordSink
 from bertd.train.state import TrainState
@@ -32,13 +32,20 @@ class PendingCommands:
         self._last_handled = acknowledged
         self._pending: Command | None = None
         self._deferred: Command | None = None
-        self._answers_after_deferred: list[CommandRecord] = []
+        self._answers_after_deferred: list[AlertRecord | CommandRecord] = []
 
-    def read(self) -> Command | None:
-        """The oldest command that is neither answered nor deferred; None where there is none."""
+    def read(self, state: TrainState) -> Command | None:
+        """The oldest command that is neither answered nor deferred; None where there is none.
+
+        Alerts of the daemon are written on the way.
+        """
         self._pending = None
-        if self._control is not None:
+        while self._control is not None:
             self._pending = read_command(self._control, number=self._last_handled + 1)
+            if not self.requests(CommandKind.ALERT):
+                break
+            assert self._pending is not None
+            self.append_answer(AlertRecord.asked(self._pending, t=time.time(), step=state.step))
         return self._pending
 
     def requests(self, *kinds: CommandKind) -> bool:
@@ -56,7 +63,7 @@ class PendingCommands:
         A run that ended trains no longer, as a pause or a stop asked; a budget cannot be granted to it.
         """
         where = f"at step {state.step}"
-        while self._pending is not None or self.read() is not None:
+        while self._pending is not None or self.read(state) is not None:
             if self.requests(CommandKind.BUDGET):
                 self.answer(state, is_done=False, detail=f"too late: training was over {where}; submit another run")
             elif self._pending is not None and self._pending.verb is CommandKind.UNREADABLE:
@@ -64,7 +71,7 @@ class PendingCommands:
             else:
                 self.answer(state, is_done=True, detail=f"the run ended {where}")
 
-    def append_answer(self, record: CommandRecord) -> None:
+    def append_answer(self, record: AlertRecord | CommandRecord) -> None:
         """Acknowledge the command that was read last with this record."""
         self._finish_pending()
         if self._deferred is None:

@@ -169,7 +169,7 @@ class StepController:
 
     def _read_command(self, state: TrainState) -> Command | None:
         """Return the next command, after answering any that change the budget, and those that are no commands."""
-        while (command := self._commands.read()) is not None:
+        while (command := self._commands.read(state)) is not None:
             if command.verb is CommandKind.BUDGET:
                 self._change_budget(command, state)
             elif command.verb is CommandKind.UNREADABLE:

@@ -104,9 +104,10 @@ def test_the_rules_say_what_to_do_and_the_panels_do_not_overlap() -> None:
 
 
 def test_names_follow_the_convention() -> None:
-    units = {"seconds", "ratio", "bytes", "celsius", "watts", "nats", "second", "info"}
+    units = {"seconds", "hertz", "joules", "ratio", "bytes", "celsius", "watts", "nats", "second", "info"}
     units |= {"total", "bucket", "count", "sum"}
     without_unit = {"bertd_jobs", "bertd_event_streams", "bertd_device_state", "bertd_device_lease"}
+    without_unit |= {"bertd_device_healthy", "bertd_device_slowed", "bertd_machine_load"}
     without_unit |= {f"bertd_run_{name}" for name in ("step", "projected_step", "sequences", "learning_rate")}
     without_unit |= {"bertd_run_gradient_norm", "bertd_run_loss_scale"}
     for family in parse_text(full_text().decode()):

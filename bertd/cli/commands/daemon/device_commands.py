@@ -25,14 +25,14 @@ DevicesArgument = Annotated[
 
 
 def devices(socket: SocketOption = None, json: JsonOption = False) -> None:
-    """List the GPUs, or the CPU: load, memory, temperature, power, the jobs that have them, other users."""
-    answer = connect(socket).devices()
+    """List the GPUs, or the CPU: load, memory, temperature, power, jobs, other users, faults; and the machine."""
+    client = connect(socket)
     if json:
-        print_json([*answer])
+        print_json([*client.devices()])
         return
     from bertd.cli.output.pages import devices_page
 
-    print(devices_page(answer))
+    print(devices_page(client.status()))
 
 
 def drain(names: DevicesArgument, socket: SocketOption = None, json: JsonOption = False) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bertd.api.models import DeviceView
-from bertd.daemon.api.answers import CHANGE_ONE, READ, answer_response, json_list_response
+from bertd.api.models import DeviceView, MachineView
+from bertd.daemon.api.answers import CHANGE_ONE, READ, answer_response, json_list_response, json_response
 from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import IdempotencyKey, read_mutation
 
@@ -17,6 +17,12 @@ router = APIRouter()
 async def get_devices(request: Request) -> Response:
     """The GPUs, or the CPU."""
     return await json_list_response(services_of(request).views.devices())
+
+
+@router.get("/machine", response_model=MachineView, responses=READ)
+async def get_machine(request: Request) -> Response:
+    """The machine apart from its GPUs: cores, memory, disk and network."""
+    return json_response(services_of(request).views.machine())
 
 
 @router.post("/devices/{id}/drain", status_code=202, response_model=DeviceView, responses=CHANGE_ONE)

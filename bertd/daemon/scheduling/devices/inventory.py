@@ -1,6 +1,7 @@
-"""Sample the machine's devices and their load once a second in a thread: GPUs through NVML, the CPU through psutil.
+"""The machine's devices and their newest state: GPUs through NVML, the CPU through psutil.
 
-A driver that is absent or broken means no GPUs; the reason is kept, for the jobs that request some.
+A driver that is absent or broken means no GPUs; the reason is kept, for the jobs that request some. A card that does
+not answer when the daemon starts is left out, and the others are used.
 """
 
 from __future__ import annotations
@@ -8,21 +9,30 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import psutil
 
-from bertd.api.models import DeviceProcess, DeviceView
+from bertd.api.models import DeviceProcess, DeviceView, MachineView
 from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
 from bertd.daemon.scheduling.devices.visible_gpus import GpuIdentity, select_visible_gpus
+from bertd.daemon.telemetry import gpu_sampler
+from bertd.daemon.telemetry.gpu_sampler import Gpu, GpuSampler, GpuState, Health
+from bertd.daemon.telemetry.machine_sampler import MachineSampler
+from bertd.daemon.telemetry.process_owners import ProcessOwners
+from bertd.daemon.telemetry.xid_errors import XidError
 from bertd.jobs.store.leases import Leases
+from bertd.run.amounts.local_times import format_local_time
 from bertd.run.machine.cpu_model import read_cpu_model
 
 logger = logging.getLogger(__name__)
 
-SAMPLE_INTERVAL_S = 1.0
+_FIRST_ANSWER_S = 30.0
+"""The driver loads itself, and sets up each card, when it is first asked."""
 
 _MOST_FINETUNINGS = 4
 """One finetuning of a large encoder keeps an H200 busy for about a fifth of the time, by estimate; not measured."""
@@ -30,91 +40,104 @@ _FINETUNING_BYTES = 12 * 10**9
 """For each: BERT-large with AdamW in fp32 has 5.4 GB of states, and a batch of 32 x 128 tokens takes about as much."""
 
 
-_GPU_IS_LOST = 15
-"""NVML_ERROR_GPU_IS_LOST. Source: nvml.h."""
-
-
-class Nvml(Protocol):
-    """The part of pynvml that is used; tests pass their own."""
-
-    NVMLError: type[Exception]
-    NVML_TEMPERATURE_GPU: int
-
-    def nvmlInit(self) -> None: ...  # noqa: N802
-    def nvmlDeviceGetCount(self) -> int: ...  # noqa: N802
-    def nvmlDeviceGetHandleByIndex(self, index: int) -> Any: ...  # noqa: N802
-    def nvmlDeviceGetUUID(self, handle: Any) -> str: ...  # noqa: N802
-    def nvmlDeviceGetName(self, handle: Any) -> str: ...  # noqa: N802
-    def nvmlDeviceGetUtilizationRates(self, handle: Any) -> Any: ...  # noqa: N802
-    def nvmlDeviceGetMemoryInfo(self, handle: Any) -> Any: ...  # noqa: N802
-    def nvmlDeviceGetTemperature(self, handle: Any, sensor: int) -> int: ...  # noqa: N802
-    def nvmlDeviceGetPowerUsage(self, handle: Any) -> int: ...  # noqa: N802
-    def nvmlDeviceGetComputeRunningProcesses(self, handle: Any) -> list[Any]: ...  # noqa: N802
-    def nvmlDeviceGetMigMode(self, handle: Any) -> Any: ...  # noqa: N802
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any) -> int: ...  # noqa: N802
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: Any, index: int) -> Any: ...  # noqa: N802
-
-
-@dataclass(frozen=True)
-class _Gpu:
-    identity: GpuIdentity
-    handle: Any
-
-
 class Devices:
     """The machine's devices; `views` returns the newest sample at once."""
 
     def __init__(
-        self, nvml: Nvml, environment: Mapping[str, str] = os.environ, *, finetunings_per_gpu: int | None = None
+        self,
+        nvml: Any,
+        environment: Mapping[str, str] = os.environ,
+        *,
+        finetunings_per_gpu: int | None = None,
+        disk: Path = Path("/"),
+        hang_s: float | None = None,
     ) -> None:
         """Find the GPUs that the environment allows, and take a first sample.
 
         Args:
             finetunings_per_gpu: how many may share a GPU; None decides by each GPU's memory.
+            disk: the state folder, whose disk is shown, and whose jobs own processes.
+            hang_s: after which a call of the driver counts as hanging.
         """
-        self._nvml = nvml
-        gpus, no_gpu_reason = _find_gpus(nvml)
-        visible = select_visible_gpus([gpu.identity for gpu in gpus], environment)
-        by_uuid = {gpu.identity.uuid: gpu for gpu in gpus}
+        found = _Found()
+        finder = threading.Thread(target=found.look, args=(nvml,), name="NVML, asked first", daemon=True)
+        finder.start()
+        finder.join(_FIRST_ANSWER_S)
+        if finder.is_alive():
+            logger.error("NVML does not answer, so the daemon goes on without GPUs")
+            found = _Found(reason="NVML: does not answer; look for processes in state D, then restart the machine")
+        gpus = found.gpus
+        visible = select_visible_gpus([GpuIdentity(uuid=gpu.uuid, name=gpu.name) for gpu in gpus], environment)
+        by_uuid = {gpu.uuid: gpu for gpu in gpus}
         self._gpus = [by_uuid[uuid] for uuid in visible.uuids]
         if visible.left_out_reason:
             logger.warning("%s", visible.left_out_reason)
+        if found.reason:
+            logger.warning("%s", found.reason)
+        self.left_out = found.left_out
+        """A sentence for each card that did not answer when the daemon began."""
         self._cpu_name = _cpu_name()
-        self._samples: list[DeviceView] = []
-        self.lost: frozenset[str] = frozenset()
-        """UUIDs of the GPUs that the driver reports as lost, as of the newest sample."""
-        self._stop_event = threading.Event()
+        self._cpu_sample = self._sample_cpu()
+        self._machine = MachineSampler(disk=disk)
+        self._sampler = GpuSampler(
+            nvml,
+            self._gpus,
+            describe_process=ProcessOwners(disk).describe,
+            on_round=self._on_round,
+            hang_s=gpu_sampler.HANG_S if hang_s is None else hang_s,
+        )
         psutil.cpu_percent()  # The first call has nothing to compare with.
-        self.sample()
+        self._sampler.read_first()
+        states = self._sampler.states()
         self.inventory = Inventory(
             cpu_slots=os.cpu_count() or 1,
             gpus=visible.uuids,
-            no_gpu_reason=no_gpu_reason or visible.left_out_reason,
+            no_gpu_reason=found.reason or visible.left_out_reason,
             finetunings_per_gpu={
-                sample.id: finetunings_per_gpu or default_finetunings_per_gpu(sample.memory_total_bytes)
-                for sample in self._samples
-                if sample.kind == "gpu"
+                uuid: finetunings_per_gpu or default_finetunings_per_gpu(_memory_bytes(states[uuid]))
+                for uuid in visible.uuids
             },
         )
-        self._thread = threading.Thread(target=self._sample_periodically, name="devices", daemon=True)
 
     def start(self) -> None:
         """Start to sample once a second."""
-        self._thread.start()
+        self._sampler.start()
 
     def stop(self) -> None:
         """Stop sampling."""
-        self._stop_event.set()
-        self._thread.join(timeout=5.0)
+        self._sampler.stop()
 
     def sample(self) -> None:
         """Sample every device once."""
-        self._samples = [self._sample_cpu(), *map(self._sample_gpu, self._gpus)]
-        self.lost = frozenset(gpu.identity.uuid for gpu in self._gpus if self._is_lost(gpu))
+        self._on_round()
+        self._sampler.read_all()
+
+    def states(self) -> dict[str, GpuState]:
+        """The newest state of each GPU; returns at once, also while its driver hangs."""
+        self._sampler.give_up_hanging()
+        return self._sampler.states()
+
+    def take_xids(self) -> list[tuple[str, XidError]]:
+        """The errors that drivers reported since the last call, each with the GPU's UUID."""
+        return self._sampler.take_xids()
+
+    def unusable(self) -> dict[str, str]:
+        """GPUs that can do no work now, each with the reason."""
+        return {uuid: health_text(state) for uuid, state in self.states().items() if state.health is not Health.OK}
+
+    @property
+    def machine(self) -> MachineView:
+        """The newest sample of the rest of the machine."""
+        return self._machine.newest
+
+    def label(self, uuid: str) -> str:
+        """A GPU as `bertd devices` and `bertd doctor` number and name it."""
+        number = self.inventory.gpus.index(uuid)
+        return f"GPU {number} ({self._gpus[number].name})"
 
     def view(self, id: str, leases: Leases, drained: Mapping[str, str]) -> DeviceView:
         """The newest sample of one device, which must be one of them."""
-        (sample,) = (sample for sample in self._samples if sample.id == id)
+        (sample,) = (sample for sample in self._samples() if sample.id == id)
         return _with_holders(sample, leases.holders_of(id), drained_by=drained.get(id))
 
     def views(self, leases: Leases, drained: Mapping[str, str] | None = None) -> list[DeviceView]:
@@ -125,7 +148,7 @@ class Devices:
         """
         views = [
             _with_holders(sample, leases.holders_of(sample.id), drained_by=(drained or {}).get(sample.id))
-            for sample in self._samples
+            for sample in self._samples()
         ]
         return [
             view
@@ -136,18 +159,18 @@ class Devices:
     def foreign_processes(self) -> dict[str, list[DeviceProcess]]:
         """Processes on each GPU that has any, for GPUs that no job has: as of the newest sample, if alive still."""
         found = {
-            sample.id: [process for process in sample.foreign_processes if psutil.pid_exists(process.pid)]
-            for sample in self._samples
+            uuid: [process for process in state.processes if psutil.pid_exists(process.pid)]
+            for uuid, state in self.states().items()
         }
         return {uuid: processes for uuid, processes in found.items() if processes}
 
-    def _sample_periodically(self) -> None:
-        while not self._stop_event.wait(SAMPLE_INTERVAL_S):
-            try:
-                self.sample()
-            except Exception:
-                # The edge of the thread: if it ended, the last sample would be shown forever.
-                logger.exception("the devices could not be sampled; tried again in a second")
+    def _samples(self) -> list[DeviceView]:
+        states = self.states()
+        return [self._cpu_sample, *(_gpu_view(gpu, states[gpu.uuid]) for gpu in self._gpus)]
+
+    def _on_round(self) -> None:
+        self._cpu_sample = self._sample_cpu()
+        self._machine.sample()
 
     def _sample_cpu(self) -> DeviceView:
         memory = psutil.virtual_memory()
@@ -163,44 +186,75 @@ class Devices:
             job_id=None,
         )
 
-    def _sample_gpu(self, gpu: _Gpu) -> DeviceView:
-        memory = self._query(self._nvml.nvmlDeviceGetMemoryInfo, gpu.handle)
-        rates = self._query(self._nvml.nvmlDeviceGetUtilizationRates, gpu.handle)
-        celsius = self._query(self._nvml.nvmlDeviceGetTemperature, gpu.handle, self._nvml.NVML_TEMPERATURE_GPU)
-        milliwatts = self._query(self._nvml.nvmlDeviceGetPowerUsage, gpu.handle)
-        processes = self._query(self._nvml.nvmlDeviceGetComputeRunningProcesses, gpu.handle) or []
-        return DeviceView(
-            id=gpu.identity.uuid,
-            kind="gpu",
-            name=gpu.identity.name,
-            utilization=None if rates is None else rates.gpu / 100,
-            memory_used_bytes=None if memory is None else int(memory.used),
-            memory_total_bytes=None if memory is None else int(memory.total),
-            temperature_c=None if celsius is None else float(celsius),
-            power_w=None if milliwatts is None else milliwatts / 1000,
-            job_id=None,
-            foreign_processes=[_describe_process(process) for process in processes],
-        )
 
-    def _is_lost(self, gpu: _Gpu) -> bool:
-        """Whether it fell off the bus, or has no power; other errors only mean that it does not answer this query."""
-        try:
-            self._nvml.nvmlDeviceGetMemoryInfo(gpu.handle)
-        except self._nvml.NVMLError as error:
-            return getattr(error, "value", None) == _GPU_IS_LOST
-        return False
+@dataclass
+class _Found:
+    """The GPUs that the driver lists."""
 
-    def _query(self, query: Any, *arguments: Any) -> Any:
-        """The answer; None if this GPU does not have it (many do not report their power) or is gone."""
+    gpus: list[Gpu] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    reason: str = ""
+    """Why there are none, or which are left out; empty where all are there."""
+
+    def look(self, nvml: Any) -> None:
+        """Ask the driver."""
+        reason = ""
         try:
-            return query(*arguments)
-        except self._nvml.NVMLError:
-            return None
+            nvml.nvmlInit()
+            for index in range(nvml.nvmlDeviceGetCount()):
+                try:
+                    self.gpus += _devices_of(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+                except nvml.NVMLError as error:
+                    self.left_out.append(f"GPU {index} is left out: {error}")
+        except nvml.NVMLError as error:
+            reason = f"NVML: {error}"
+        self.reason = reason or "; ".join(self.left_out) or ("" if self.gpus else "NVML: the driver lists no GPU")
+
+
+def _devices_of(nvml: Any, board: Any) -> list[Gpu]:
+    handles = _mig_instances(nvml, board) or [board]
+    return [
+        Gpu(uuid=nvml.nvmlDeviceGetUUID(handle), name=nvml.nvmlDeviceGetName(handle), handle=handle, board=board)
+        for handle in handles
+    ]
+
+
+def _gpu_view(gpu: Gpu, state: GpuState) -> DeviceView:
+    reading = state.reading
+    return DeviceView(
+        id=gpu.uuid,
+        kind="gpu",
+        name=gpu.name,
+        utilization=None if reading is None else reading.utilization,
+        memory_used_bytes=None if reading is None else reading.memory_used_bytes,
+        memory_total_bytes=None if reading is None else reading.memory_total_bytes,
+        temperature_c=None if reading is None else reading.temperature_c,
+        power_w=None if reading is None else reading.power_w,
+        job_id=None,
+        foreign_processes=list(state.processes),
+        processes=list(state.processes),
+        gpu=reading,
+        health=state.health.value,
+        health_text=health_text(state),
+        health_since_t=state.since_t,
+    )
+
+
+def health_text(state: GpuState) -> str:
+    """What is wrong with a GPU and since when; empty for one that works."""
+    if state.health is Health.OK:
+        return ""
+    since = "" if state.since_t is None else f" since {format_local_time(state.since_t, now=time.time())}"
+    return f"{state.health.value.replace('_', ' ')}{since}: {state.error}"
+
+
+def _memory_bytes(state: GpuState) -> int | None:
+    return None if state.reading is None else state.reading.memory_total_bytes
 
 
 def _with_holders(sample: DeviceView, job_ids: list[int], *, drained_by: str | None) -> DeviceView:
     """The sample of a device that jobs have, or none: processes are foreign only on the latter."""
-    foreign = [] if job_ids else sample.foreign_processes
+    foreign = [] if job_ids else [process for process in sample.foreign_processes if process.job_id is None]
     job_id = job_ids[0] if job_ids else None
     return sample.model_copy(
         update={"job_id": job_id, "job_ids": job_ids, "foreign_processes": foreign, "drained_by": drained_by}
@@ -212,21 +266,7 @@ def default_finetunings_per_gpu(memory_bytes: int | None) -> int:
     return max(1, min(_MOST_FINETUNINGS, (memory_bytes or 0) // _FINETUNING_BYTES))
 
 
-def _find_gpus(nvml: Nvml) -> tuple[list[_Gpu], str]:
-    try:
-        nvml.nvmlInit()
-        gpus = []
-        for index in range(nvml.nvmlDeviceGetCount()):
-            handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            for device in _mig_instances(nvml, handle) or [handle]:
-                identity = GpuIdentity(uuid=nvml.nvmlDeviceGetUUID(device), name=nvml.nvmlDeviceGetName(device))
-                gpus.append(_Gpu(identity, device))
-    except nvml.NVMLError as error:
-        return [], f"NVML: {error}"
-    return gpus, "" if gpus else "NVML: the driver lists no GPU"
-
-
-def _mig_instances(nvml: Nvml, handle: Any) -> list[Any]:
+def _mig_instances(nvml: Any, handle: Any) -> list[Any]:
     """The instances that a GPU in MIG mode is divided into; it cannot be used as one. Empty for any other GPU."""
     try:
         is_mig, _ = nvml.nvmlDeviceGetMigMode(handle)
@@ -240,18 +280,6 @@ def _mig_instances(nvml: Nvml, handle: Any) -> list[Any]:
             # Fewer instances than the GPU could have.
             continue
     return instances
-
-
-def _describe_process(process: Any) -> DeviceProcess:
-    user = name = "?"
-    try:
-        of_system = psutil.Process(process.pid)
-        user, name = of_system.username(), of_system.name()
-    except psutil.Error:
-        # It has exited, or is in a container that hides it.
-        pass
-    memory = process.usedGpuMemory
-    return DeviceProcess(pid=process.pid, user=user, name=name, memory_bytes=None if memory is None else int(memory))
 
 
 def _cpu_name() -> str:

@@ -49,6 +49,19 @@ def change_at_closing(status: JobStatus, reason: str) -> JobChange | None:
     return JobChange(JobState.PAUSING, reason, wants_resume=True, command=CommandKind.PAUSE)
 
 
+def change_by_lost_device(status: JobStatus, reason: str) -> JobChange | None:
+    """A device that it has is lost, so its runner is ended; None for one that does not work, or is about to end."""
+    if status.state not in (JobState.STARTING, JobState.RUNNING):
+        return None
+    # No command: ranks that wait for the lost device read none.
+    return JobChange(JobState.PAUSING, reason, wants_resume=True)
+
+
+def change_by_failure_on_lost_device(reason: str) -> JobChange:
+    """It failed while it was to leave a lost device."""
+    return JobChange(JobState.QUEUED, reason, wants_resume=False)
+
+
 def change_at_recovery(status: JobStatus) -> JobChange | None:
     """The daemon is back: a job that its end paused resumes; None if a person paused it."""
     if status.state is not JobState.PAUSED or status.is_hot or not status.wants_resume:

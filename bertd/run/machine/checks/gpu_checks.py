@@ -10,7 +10,8 @@ from typing import Any
 
 from bertd.records import Finding, Severity
 from bertd.run.amounts.quantities import format_bytes, format_count
-from bertd.run.machine.nvml import Nvml, name_slowdowns
+from bertd.run.machine.checks.gpu_findings import memory_errors_finding, slowed_finding
+from bertd.run.machine.nvml import Nvml, harmful_slowdowns, name_slowdowns
 
 _NVIDIA = "0x10de"
 _DISPLAY_CLASS = "0x03"
@@ -131,13 +132,7 @@ def _check_memory_errors(gpu: _Gpu) -> Iterator[Finding]:
     nvml = gpu.nvml
     errors = gpu.query("nvmlDeviceGetTotalEccErrors", nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, nvml.NVML_VOLATILE_ECC)
     if errors:
-        yield Finding(
-            check="GPU memory",
-            severity=Severity.FAULT,
-            text=f"{gpu.label}: {format_count(errors, 'memory error')} not corrected since the driver was loaded",
-            remedy="restart the machine; if they come back, have the card replaced",
-            cost="a run on it may crash or learn from wrong numbers",
-        )
+        yield memory_errors_finding(gpu.label, errors)
     rows = gpu.query("nvmlDeviceGetRemappedRows")
     if rows is not None and (rows[2] or rows[3]):
         yield Finding(
@@ -151,20 +146,9 @@ def _check_memory_errors(gpu: _Gpu) -> Iterator[Finding]:
 
 
 def _check_clocks(gpu: _Gpu) -> Iterator[Finding]:
-    # At its power limit a GPU that is busy does what it was built for.
-    reasons = [
-        each
-        for each in name_slowdowns(gpu.nvml, gpu.query("nvmlDeviceGetCurrentClocksThrottleReasons"))
-        if each != "SwPowerCap"
-    ]
-    if reasons:
-        yield Finding(
-            check="GPU clocks",
-            severity=Severity.SLOW,
-            text=f"{gpu.label}: its clocks are held down: {', '.join(reasons)}",
-            remedy="check fans, inlet temperature and power supply; nvidia-smi -q -d PERFORMANCE says more",
-            cost="every step takes longer, and the other GPUs wait for it",
-        )
+    bits = gpu.query("nvmlDeviceGetCurrentClocksThrottleReasons")
+    if reasons := harmful_slowdowns(name_slowdowns(gpu.nvml, bits)):
+        yield slowed_finding(gpu.label, reasons)
 
 
 def _check_power_limit(gpu: _Gpu) -> Iterator[Finding]:
