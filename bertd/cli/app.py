@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
-from bertd.cli.commands import budget, job_commands, logs, programs, query_commands
+from bertd.cli.commands import budget, job_commands, logs, programs, query_commands, reporting
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.planning import plan
 from bertd.cli.commands.scoring import evaluate, export, glue_submission
@@ -55,6 +55,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
         ],
     ),
     ("Data", [export.export, evaluate.evaluate, programs.predict]),
+    ("Look", [reporting.report]),
     ("Look", [programs.bench, programs.prove]),
 ]
 """The subcommands in the order of `bertd --help`, below the panels' headings."""

@@ -36,6 +36,7 @@ ARGUMENTS = {
     "priority": ["7", "5"],
     "export": ["7"],
     "evaluate": ["7"],
+    "report": ["7"],
     "sweep": [str(ROOT / "tests/cli/rates.toml")],
     "sweeps": [],
     "shutdown": [],

@@ -1,0 +1,1 @@
+"""`bertd report`: one or several runs as one HTML file or as Markdown."""

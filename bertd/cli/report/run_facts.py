@@ -1,0 +1,160 @@
+"""Read a run's folder for a report; no daemon is needed."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bertd.api.models import ScoreView
+from bertd.daemon.metrics.curves import RunCurves
+from bertd.daemon.metrics.journal_summary import JournalSummary
+from bertd.daemon.metrics.metrics_follower import MetricsFollower
+from bertd.errors import RunFolderError, ShardError
+from bertd.records import (
+    AlertRecord,
+    BudgetRecord,
+    DevicesRecord,
+    EndRecord,
+    ExportRecord,
+    JournalRecord,
+    RestartRecord,
+    RollbackRecord,
+    StartRecord,
+    StateRecord,
+)
+from bertd.run.bounded_read import read_bounded
+from bertd.run.dataset_manifest import Manifest, read_manifest
+from bertd.run.journal import JournalReader, read_scores
+from bertd.run.paths import JobPaths, RunPaths
+from bertd.run.recipe.load import read_recipe
+from bertd.run.recipe.schema import Recipe
+from bertd.run.time_account import TimeAccount, TimeBook
+
+MAX_EVENTS = 200
+"""The newest; a run that has more says so."""
+_EVERY_EVENT = 2**63 - 1
+"""As if all of them were in a queue: what the daemon has stored of the journal is then used."""
+_MAX_PROVENANCE_BYTES = 1 << 20
+_EVENTS = (
+    StartRecord
+    | StateRecord
+    | RestartRecord
+    | RollbackRecord
+    | BudgetRecord
+    | DevicesRecord
+    | AlertRecord
+    | ExportRecord
+    | EndRecord
+)
+
+
+@dataclass(frozen=True)
+class PlacedEvent:
+    """An event and where the run was."""
+
+    record: JournalRecord
+    charged_s: float
+    """The highest charge in any record so far."""
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Everything that a report says of one run."""
+
+    folder: Path
+    recipe: Recipe
+    summary: JournalSummary
+    curves: RunCurves
+    account: TimeAccount
+    starts: tuple[StartRecord, ...]
+    events: tuple[PlacedEvent, ...]
+    num_events: int
+    manifest: Manifest | None
+    """None if the data set is not there any more."""
+    provenance: dict[str, str]
+    scores: tuple[ScoreView, ...]
+    num_damaged_lines: int
+    """Of the journal, which were left out."""
+
+    @property
+    def name(self) -> str:
+        """The run's id."""
+        return self.folder.name
+
+
+def read_run_facts(folder: Path) -> RunFacts:
+    """Read a run's folder.
+
+    Raises:
+        RunFolderError: there is no journal, or it cannot be read.
+        RecipeError: its recipe is missing or was changed by hand.
+    """
+    paths = RunPaths(folder)
+    if not paths.journal.is_file():
+        raise RunFolderError(f"{folder}: no journal there; name a run that has begun")
+    recipe = read_recipe(paths.recipe)
+    follower = MetricsFollower(folder, recipe=recipe, journal_seen=_EVERY_EVENT)
+    while follower.follow():
+        pass
+    assert follower.curves is not None
+    book, starts, num_events, charged_s = TimeBook(), list[StartRecord](), 0, 0.0
+    events: deque[PlacedEvent] = deque(maxlen=MAX_EVENTS)
+    reader = JournalReader(paths.journal, is_thinned=True)
+    for record in reader:
+        book.add(record)
+        charged_s = max(charged_s, getattr(record, "charged_s", 0.0))
+        if isinstance(record, _EVENTS):
+            num_events += 1
+            events.append(PlacedEvent(record, charged_s))
+        if isinstance(record, StartRecord):
+            starts.append(record)
+    return RunFacts(
+        folder=folder,
+        recipe=recipe,
+        summary=follower.summary,
+        curves=follower.curves,
+        account=book.account(),
+        starts=tuple(starts),
+        events=tuple(events),
+        num_events=num_events,
+        manifest=_read_manifest(recipe),
+        provenance=_read_provenance(paths.provenance),
+        scores=tuple(_read_scores(paths)),
+        num_damaged_lines=reader.num_damaged_lines,
+    )
+
+
+def _read_manifest(recipe: Recipe) -> Manifest | None:
+    try:
+        return read_manifest(Path(recipe.data.shards))
+    except ShardError:
+        return None
+
+
+def _read_provenance(path: Path) -> dict[str, str]:
+    """Its fields as text, those within others with a dot; empty if it is missing or damaged."""
+    try:
+        fields = json.loads(read_bounded(path, max_bytes=_MAX_PROVENANCE_BYTES))
+    except (OSError, ValueError):
+        return {}
+    return dict(_flatten(fields)) if isinstance(fields, dict) else {}
+
+
+def _flatten(fields: dict[str, object], *, prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in fields.items():
+        if isinstance(value, dict):
+            yield from _flatten(value, prefix=f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", str(value)
+
+
+def _read_scores(paths: RunPaths) -> Iterator[ScoreView]:
+    """Of all finetunings and grids in the run's folder."""
+    for entry in sorted((paths.root / "finetunes").glob("*")):
+        job = JobPaths(entry)
+        if entry.name.isdecimal() and job.journal.is_file():
+            for score in read_scores(job.journal):
+                yield ScoreView(job_id=int(entry.name), run_id=paths.root.name, score=score)
