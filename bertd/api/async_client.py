@@ -80,6 +80,7 @@ class AsyncClient:
     hold = _in_thread(Client.hold)
     release = _in_thread(Client.release)
     priority = _in_thread(Client.priority)
+    move = _in_thread(Client.move)
     budget = _in_thread(Client.budget)
     shutdown = _in_thread(Client.shutdown)
 

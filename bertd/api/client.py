@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlencode
 
 from bertd.api.models import (
@@ -27,6 +28,7 @@ from bertd.api.models import (
     JobView,
     LogView,
     MachineView,
+    MoveRequest,
     RunView,
     ScoreView,
     SeriesAxis,
@@ -334,6 +336,11 @@ class Client(TypedRequests):
     def priority(self, id: JobId, priority: int) -> JobView:
         """Set a job's priority; higher goes first."""
         return self._post_job(f"/v1/jobs/{path_segment(id)}/priority", json.dumps({"priority": priority}))
+
+    def move(self, id: JobId, *, to: Literal["before", "after", "first", "last"], job: JobId | None = None) -> JobView:
+        """Move a waiting job in the queue: before or after `job`, or to the head or the end of the queue."""
+        request = MoveRequest(to=to, job=None if job is None else str(job))
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/move", record_body(request))
 
     def budget(self, id: JobId, request: BudgetRequest) -> RunView:
         """Change a run's budget: by a command to its ranks if it trains, else at once."""

@@ -142,6 +142,8 @@ class JobView(Record):
     reason: str
     """Why it is in this state, and what a person can do."""
     priority: int
+    group: str | None = None
+    """The group whose limits it counts for."""
     run_id: str
     """The run that it trains or starts from."""
     folder: str
@@ -169,6 +171,8 @@ class JobView(Record):
     """It starts no earlier; only in the response for a single job."""
     only: str | None = None
     """It runs in these hours of the day alone, in the daemon's local time; only in the response for a single job."""
+    position: int | None = None
+    """Of a queued job: 1 for the one that is served first; only in the response for a single job."""
     exit_status: int | None = None
     """Of a program that is over, negative for a signal; only in the response for a single job."""
     evaluation: Evaluation | None = None
@@ -438,12 +442,17 @@ class StatusView(Record):
 
 
 HIGHEST_PRIORITY = 1_000_000
+GROUP_NAME = r"^[A-Za-z0-9_-]{1,32}$"
 Priority = Annotated[int, Field(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY)]
 """Of a waiting job; higher is served first."""
 
 
 DependencyNames = Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=100)]
 """Jobs as a person names them."""
+
+
+GroupName = Annotated[str, Field(pattern=GROUP_NAME)]
+"""Of a group in the configuration."""
 
 
 class Submission(Record):
@@ -455,6 +464,8 @@ class Submission(Record):
     of its budget. Held if one of them cannot be met any more."""
     after_any: DependencyNames = []
     """Start when each of these jobs is over, in whatever state."""
+    group: GroupName | None = None
+    """A group of the configuration, whose limits it counts for."""
     begin: str | None = Field(default=None, min_length=1, max_length=100)
     """Start no earlier: 22:00, 2026-12-01T08:00 or +2h, in the daemon's local time."""
     only: str | None = Field(default=None, min_length=1, max_length=100)
@@ -600,6 +611,21 @@ class SubmitExport(ProgramSubmission):
     """Run id, name, job number or @, followed by @step or @0.5 (a marker) for one checkpoint."""
     out: str | None = None
     """The absolute path of the folder to make; None for exports/step-N of the run."""
+
+
+class MoveRequest(Record):
+    """Body of POST /v1/jobs/{id}/move: where a waiting job goes in the queue."""
+
+    to: Literal["before", "after", "first", "last"]
+    """It gets the priority of the job that it is placed next to, where its own does not fit there."""
+    job: str | None = Field(default=None, min_length=1, max_length=200)
+    """The job before or after which it is placed; null for first and last."""
+
+    @model_validator(mode="after")
+    def _require_a_job_where_one_is_needed(self) -> Self:
+        if (self.job is not None) != (self.to in ("before", "after")):
+            raise ValueError("give a job with before and after, and none with first and last")
+        return self
 
 
 class GridEstimateView(Record):

@@ -79,6 +79,16 @@ OnlyOption = Annotated[
     ),
 ]
 
+GroupOption = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="NAME",
+        help="A group of the daemon's configuration: it starts when the group's limits allow it.",
+        show_default=False,
+    ),
+]
+
 
 def split_jobs(texts: list[str] | None) -> list[str]:
     """The jobs of an option that may be repeated and have commas."""

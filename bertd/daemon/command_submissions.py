@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bertd.api.models import SubmitCommand
 from bertd.daemon.admission.command_job import choose_command_devices
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.jobs.store.database import Database
@@ -25,11 +26,13 @@ _MAX_NAME = 64
 class CommandSubmissions:
     """Creates jobs of kind command."""
 
-    def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
+    def __init__(
+        self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory, quotas: Quotas
+    ) -> None:
         self._paths = paths
         self._database = database
         self._queue = queue
-        self._new_jobs = NewJobs(database=database, queue=queue)
+        self._new_jobs = NewJobs(database=database, queue=queue, quotas=quotas)
         self._inventory = inventory
 
     def submit(self, request: SubmitCommand, *, uid: int, now: float) -> Job:
@@ -48,6 +51,7 @@ class CommandSubmissions:
             device_kind=device_kind,
             num_devices=num_devices,
             priority=request.priority,
+            group=request.group,
             hold=request.hold,
             uid=uid,
             now=now,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+from bertd.daemon.admission.quota import Quotas
 from bertd.errors import StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job, Queue
@@ -23,6 +24,7 @@ def draft_job(
     hold: bool,
     uid: int,
     now: float,
+    group: str | None = None,
 ) -> Job:
     """A job without a number, a folder and a run."""
     return Job(
@@ -38,14 +40,16 @@ def draft_job(
         num_devices=num_devices,
         owner_uid=uid,
         created_t=now,
+        group_name=group or "",
     )
 
 
 class NewJobs:
     """Inserts drafts into the queue."""
 
-    def __init__(self, *, database: Database, queue: Queue) -> None:
+    def __init__(self, *, database: Database, queue: Queue, quotas: Quotas) -> None:
         self._database = database
+        self._quotas = quotas
         self._queue = queue
 
     def enqueue(
@@ -64,8 +68,12 @@ class NewJobs:
             write_files: writes what the folder must have before the job may start.
 
         Raises:
+            QuotaError: its owner has as many jobs as one may.
+            SubmissionError: its group is not known, or allows fewer devices than it needs.
             StorageError: the disk refused.
         """
+        self._quotas.require(draft.owner_uid)
+        self._quotas.require_group(draft)
         with self._database.transaction():
             reserved = self._queue.reserve(draft)
             job_paths, run_id = choose_folder(reserved)

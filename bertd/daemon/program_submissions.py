@@ -10,6 +10,7 @@ from bertd.api.models import ProgramSubmission, SubmitEvaluate, SubmitExport, Su
 from bertd.daemon.admission.data_set import require_manifest
 from bertd.daemon.admission.finetuning import require_export
 from bertd.daemon.admission.program_job import arguments_of_prepare, choose_cores, require_prepare
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.command_submissions import name_of_program
 from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
@@ -40,11 +41,13 @@ class _Checkpoint:
 class ProgramSubmissions:
     """Creates jobs that are a program of bertd."""
 
-    def __init__(self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory) -> None:
+    def __init__(
+        self, paths: StatePaths, *, database: Database, queue: Queue, inventory: Inventory, quotas: Quotas
+    ) -> None:
         self._paths = paths
         self._database = database
         self._queue = queue
-        self._new_jobs = NewJobs(database=database, queue=queue)
+        self._new_jobs = NewJobs(database=database, queue=queue, quotas=quotas)
         self._inventory = inventory
 
     def submit(
@@ -212,6 +215,7 @@ class ProgramSubmissions:
             device_kind=device_kind,
             num_devices=num_devices,
             priority=request.priority,
+            group=request.group,
             hold=request.hold,
             uid=uid,
             now=now,

@@ -19,6 +19,7 @@ from bertd.daemon.admission.finetuning import (
     require_task_data,
 )
 from bertd.daemon.admission.machine import require_devices, require_room
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
 from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
@@ -59,13 +60,14 @@ class Submissions:
         queue: Queue,
         inventory: Inventory,
         marker_grids: MarkerGridTable,
+        quotas: Quotas,
     ) -> None:
         self._paths = paths
         self._database = database
         self._queue = queue
         self._inventory = inventory
         self._marker_grids = marker_grids
-        self._new_jobs = NewJobs(database=database, queue=queue)
+        self._new_jobs = NewJobs(database=database, queue=queue, quotas=quotas)
         self._speeds = MeasuredSpeeds(queue)
 
     def submit_pretraining(
@@ -103,6 +105,7 @@ class Submissions:
             device_kind=recipe.devices.kind,
             num_devices=recipe.devices.count,
             priority=request.priority,
+            group=request.group,
             hold=request.hold,
             uid=uid,
             now=now,
@@ -164,6 +167,7 @@ class Submissions:
             device_kind="gpu" if has_gpu else "cpu",
             num_devices=1 if has_gpu else self._inventory.cpu_slots,
             priority=request.priority,
+            group=request.group,
             hold=False,
             uid=uid,
             now=now,
@@ -197,6 +201,7 @@ class Submissions:
             device_kind=plan.device_kind,
             num_devices=plan.num_devices,
             priority=request.priority,
+            group=request.group,
             hold=False,
             uid=uid,
             now=now,

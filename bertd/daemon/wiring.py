@@ -14,6 +14,7 @@ import pynvml
 import bertd
 from bertd.api.models import VersionView
 from bertd.api.version import API_VERSION
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.api.api_services import ApiServices
 from bertd.daemon.api.audited_changes import AuditedChanges
 from bertd.daemon.api.event_stream import EventHub
@@ -31,6 +32,7 @@ from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.program_submissions import ProgramSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.group_limits import GroupLimits
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
 from bertd.daemon.scheduling.devices.failover import Failover
 from bertd.daemon.scheduling.devices.inventory import Devices
@@ -119,10 +121,20 @@ def build_services(
     scheduler_loop = SchedulerLoop()
     drained = DrainedDevices(database, events)
     marker_grid_table = MarkerGridTable(database, events)
+
+    def groups() -> dict[str, GroupLimits]:
+        return {name: group.limits for name, group in configuration.values.groups.items()}
+
+    quotas = Quotas(queue, limit=lambda: configuration.values.limits.queued_jobs_per_user, groups=groups)
     submissions = Submissions(
-        paths, database=database, queue=queue, inventory=devices.inventory, marker_grids=marker_grid_table
+        paths,
+        database=database,
+        queue=queue,
+        inventory=devices.inventory,
+        marker_grids=marker_grid_table,
+        quotas=quotas,
     )
-    job_actions = JobActions(database, queue, inventory=devices.inventory)
+    job_actions = JobActions(database, queue, inventory=devices.inventory, quotas=quotas)
     sweep_table, sweep_settings = SweepTable(database, events), SweepSettings()
     sweep_driver = SweepDriver(
         paths,
@@ -166,6 +178,7 @@ def build_services(
         foreign_processes=devices.foreign_processes,
         drained=drained.askers,
         unusable=lambda: devices.unusable().keys(),
+        groups=groups,
         queue_jobs=queue_jobs,
         check_at_start=submissions.admit_at_start,
     )
@@ -188,8 +201,12 @@ def build_services(
         database=database,
         queue=queue,
         submissions=submissions,
-        command_submissions=CommandSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
-        program_submissions=ProgramSubmissions(paths, database=database, queue=queue, inventory=devices.inventory),
+        command_submissions=CommandSubmissions(
+            paths, database=database, queue=queue, inventory=devices.inventory, quotas=quotas
+        ),
+        program_submissions=ProgramSubmissions(
+            paths, database=database, queue=queue, inventory=devices.inventory, quotas=quotas
+        ),
         dependencies=dependencies,
         job_actions=job_actions,
         device_drains=DeviceDrains(drained, inventory=devices.inventory),
@@ -209,7 +226,7 @@ def build_services(
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         hooks=hooks,
         views=views,
-        queued_jobs_limit=lambda: configuration.values.limits.queued_jobs_per_user,
+        quotas=quotas,
         commands_for_operators=lambda: configuration.values.commands.for_operators,
     )
     return Services(

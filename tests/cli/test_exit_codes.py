@@ -34,6 +34,7 @@ ARGUMENTS = {
     "hold": ["7"],
     "release": ["7"],
     "priority": ["7", "5"],
+    "move": ["7", "--first"],
     "export": ["7"],
     "evaluate": ["7"],
     "report": ["7"],

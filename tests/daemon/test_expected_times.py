@@ -10,11 +10,16 @@ from tests.daemon.daemon_box import DaemonBox
 from tests.waiting import wait_for
 
 
-def submit(box: DaemonBox, *argv: str, cpus: int, time_limit_s: float | None) -> JobView:
+def submit(box: DaemonBox, *argv: str, cpus: int, time_limit_s: float | None, group: str | None = None) -> JobView:
     environment = {"PATH": os.environ["PATH"]}
     return box.client.submit(
         SubmitCommand(
-            argv=list(argv), cwd=str(box.folder), environment=environment, cpus=cpus, time_limit_s=time_limit_s
+            argv=list(argv),
+            cwd=str(box.folder),
+            environment=environment,
+            cpus=cpus,
+            time_limit_s=time_limit_s,
+            group=group,
         )
     )
 

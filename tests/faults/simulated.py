@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from bertd.api.models import SubmitPretrain, VersionView
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.api.views import Views
 from bertd.daemon.grids.marker_grids import MarkerGrids
@@ -260,7 +261,14 @@ class SimulatedDaemon:
         self.database = Database(paths.queue)
         self.events = EventLog(self.database)
         self.queue = Queue(self.database, self.events)
-        self.job_actions = JobActions(self.database, self.queue, inventory=inventory)
+        self.queued_jobs_per_user = 1_000
+        quotas = Quotas(self.queue, limit=lambda: self.queued_jobs_per_user)
+        self.job_actions = JobActions(
+            self.database,
+            self.queue,
+            inventory=inventory,
+            quotas=quotas,
+        )
         marker_grid_table = MarkerGridTable(self.database, self.events)
         self.submissions = Submissions(
             paths,
@@ -268,6 +276,7 @@ class SimulatedDaemon:
             queue=self.queue,
             inventory=inventory,
             marker_grids=marker_grid_table,
+            quotas=Quotas(self.queue, limit=lambda: self.queued_jobs_per_user),
         )
         self.runners = SimulatedRunners(machine)
         run_metrics = RunMetrics(self.database)

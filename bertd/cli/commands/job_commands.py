@@ -1,4 +1,4 @@
-"""Subcommands that change a job: pause, resume, checkpoint, stop, hold, release, priority; and shutdown."""
+"""Subcommands that change a job: pause, resume, checkpoint, stop, hold, release, priority, move; and shutdown."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from bertd.cli.completion import complete_job
 from bertd.cli.options import (
     HIGHEST_PRIORITY,
+    JobArgument,
     JobsArgument,
     JsonOption,
     SocketOption,
@@ -221,6 +222,44 @@ def _split_priority(words: list[str]) -> tuple[list[str], int]:
 
 def _priority_line(job: JobView) -> str:
     return f"{status_line(job)}; its priority is {job.priority}"
+
+
+def move(
+    job: JobArgument,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--before", metavar="JOB", help="Place it before this job.", autocompletion=complete_job, show_default=False
+        ),
+    ] = None,
+    after: Annotated[
+        str | None,
+        typer.Option(
+            "--after", metavar="JOB", help="Place it after this job.", autocompletion=complete_job, show_default=False
+        ),
+    ] = None,
+    first: Annotated[bool, typer.Option("--first", help="Place it before all others.")] = False,
+    last: Annotated[bool, typer.Option("--last", help="Place it after all others.")] = False,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Move a waiting job in the queue; it gets the priority that it needs there.
+
+    Raises:
+        BadParameter: not exactly one place is given.
+    """
+    if sum([before is not None, after is not None, first, last]) != 1:
+        raise typer.BadParameter("give one of --before JOB, --after JOB, --first and --last")
+    client = connect(socket)
+    if before is not None or after is not None:
+        view = client.move(job, to="after" if before is None else "before", job=before or after)
+    else:
+        view = client.move(job, to="first" if first else "last")
+    if json:
+        print_json(view)
+        return
+    position = "" if view.position is None else f"; it is number {view.position} in the queue"
+    print(f"{_priority_line(view)}{position}")
 
 
 def shutdown(socket: SocketOption = None, json: JsonOption = False) -> None:

@@ -1,11 +1,52 @@
-"""How many jobs a user may have in the queue."""
+"""How many jobs a user may have in the queue. Whatever puts a job into it asks here: people, sweeps and markers."""
 
 from __future__ import annotations
 
-from bertd.errors import QuotaError
+from collections.abc import Callable, Mapping
+
+from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, reason_never
+from bertd.errors import QuotaError, SubmissionError
+from bertd.jobs.store.queue import Job, Queue
+from bertd.run.machine.trusted_folders import is_root_or_own
 
 
-def require_quota(num_jobs: int, *, limit: int) -> None:
+class Quotas:
+    """What a user may have in the queue, and what groups there are."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        *,
+        limit: Callable[[], int],
+        groups: Callable[[], Mapping[str, GroupLimits]] = dict,
+    ) -> None:
+        """`limit` is how many jobs of a user may be in the queue now; `groups` are those of the configuration."""
+        self._groups = groups
+        self._queue = queue
+        self._limit = limit
+
+    def require(self, owner_uid: int) -> None:
+        """Refuse one more job of a user; root and the daemon's own user have no limit.
+
+        Raises:
+            QuotaError: there are as many as the configuration allows.
+        """
+        if not is_root_or_own(owner_uid):
+            require_quota(self._queue.num_unended(owner_uid=owner_uid), limit=self._limit(), uid=owner_uid)
+
+    def require_group(self, draft: Job) -> None:
+        """Refuse a job of a group that it can never run in.
+
+        Raises:
+            SubmissionError: there is no such group, or it allows fewer devices than the job needs.
+        """
+        groups = self._groups()
+        if draft.group_name and (why := reason_never(draft, groups)):
+            known = f"; the groups are: {', '.join(sorted(groups))}" if draft.group_name not in groups else ""
+            raise SubmissionError(f"--group {draft.group_name}: {why}{known}")
+
+
+def require_quota(num_jobs: int, *, limit: int, uid: int) -> None:
     """Refuse one more job of a user.
 
     Args:
@@ -16,6 +57,6 @@ def require_quota(num_jobs: int, *, limit: int) -> None:
     """
     if num_jobs >= limit:
         raise QuotaError(
-            f"you have {num_jobs:,} jobs in the queue, and limits.queued_jobs_per_user allows {limit:,}; wait until "
-            "some have ended, or stop some"
+            f"uid {uid} has {num_jobs:,} jobs in the queue, and limits.queued_jobs_per_user allows {limit:,}; wait "
+            "until some have ended, or stop some"
         )

@@ -74,6 +74,8 @@ class Change:
         self._status = status
         self.is_new = known is None
         """False if the mutation was done before; the answer is then the first one."""
+        self.detail = ""
+        """What was done, for the audit, where the request's path does not say it."""
 
     def finish(self, view: Record) -> None:
         """Set the answer."""
@@ -121,7 +123,9 @@ class AuditedChanges:
                 return
             with self._database.transaction():
                 yield change
-                self._audit.append(peer, request=request, key=key, status=status, message="done", now=time.time())
+                self._audit.append(
+                    peer, request=request, key=key, status=status, message=_done(change.detail), now=time.time()
+                )
                 if key is not None:
                     self._audit.remember(peer, change.answer, key=key, request=mutation.digest, now=time.time())
         except BertdError as error:
@@ -198,6 +202,10 @@ class AuditedChanges:
                 message=str(error)[:500],
                 now=time.time(),
             )
+
+
+def _done(detail: str) -> str:
+    return f"done: {detail}" if detail else "done"
 
 
 _HTTP_STATUS = {

@@ -14,6 +14,7 @@ from bertd.api.models import (
     AnySubmission,
     GarbageDeletedView,
     GridEstimateView,
+    MoveRequest,
     SubmitCommand,
     SubmitFinetune,
     SubmitGrid,
@@ -22,7 +23,7 @@ from bertd.api.models import (
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.command_job import require_right
 from bertd.daemon.admission.paths_of_requests import SubmittedPaths
-from bertd.daemon.admission.quota import require_quota
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.admission.start_times import read_start_times
 from bertd.daemon.api.audited_changes import AuditedChanges, Mutation
 from bertd.daemon.api.views import Views
@@ -47,7 +48,6 @@ from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.records import BudgetRequest
-from bertd.run.machine.trusted_folders import is_root_or_own
 
 logger = logging.getLogger(__name__)
 
@@ -81,12 +81,10 @@ class RequestHandler:
         garbage: GarbageCollector,
         hooks: Hooks,
         views: Views,
-        queued_jobs_limit: Callable[[], int],
+        quotas: Quotas,
         commands_for_operators: Callable[[], bool],
     ) -> None:
-        """`queued_jobs_limit` is how many jobs of a user may be in the queue now, `commands_for_operators` whether
-        operators may run programs.
-        """
+        """`commands_for_operators` is whether operators may run programs."""
         self.changes = changes
         self._queue = queue
         self._submissions = submissions
@@ -102,7 +100,7 @@ class RequestHandler:
         self.garbage = garbage
         self._hooks = hooks
         self._views = views
-        self._queued_jobs_limit = queued_jobs_limit
+        self._quotas = quotas
         self._commands_for_operators = commands_for_operators
 
     def job(self, name: str) -> Job:
@@ -128,7 +126,7 @@ class RequestHandler:
         with self.changes.change(mutation, status=201) as change:
             if change.is_new:
                 uid, now = mutation.peer.uid, time.time()
-                self._require_quota(uid)
+                self._quotas.require(uid)
                 if isinstance(submission, SubmitCommand):
                     require_right(uid, for_operators=self._commands_for_operators())
                 if problem is not None:
@@ -156,10 +154,6 @@ class RequestHandler:
         """Why what a request names on the disk does not do, found in a thread; None for who may submit nothing."""
         return await self._submitted_paths.find_problem(request) if self.changes.is_operator(peer) else None
 
-    def _require_quota(self, uid: int) -> None:
-        if not is_root_or_own(uid):
-            require_quota(self._queue.num_unended(owner_uid=uid), limit=self._queued_jobs_limit())
-
     def estimate_grid(self, request: SubmitGrid, peer: Peer, *, problem: BertdError | None = None) -> GridEstimateView:
         """What a grid would take; raises what its submission does, also for who may not submit it."""
         self.changes.check_allowed(peer)
@@ -171,7 +165,8 @@ class RequestHandler:
         """Begin a sweep; `problem` is what `find_problem` has found."""
         with self.changes.change(mutation, status=201) as change:
             if change.is_new:
-                self._require_quota(mutation.peer.uid)
+                # Its settings are counted one by one, as they are queued.
+                self._quotas.require(mutation.peer.uid)
                 if problem is not None:
                     raise problem
                 sweep = self.sweeps.actions.begin(request, uid=mutation.peer.uid, now=time.time())
@@ -219,6 +214,15 @@ class RequestHandler:
         with self.changes.change(mutation) as change:
             if change.is_new:
                 change.finish(self._views.job(self._job_actions.prioritize(self.job(name), priority=priority)))
+        return change.answer
+
+    def move(self, name: str, request: MoveRequest, mutation: Mutation) -> Answer:
+        """Move a waiting job in the queue."""
+        with self.changes.change(mutation) as change:
+            if change.is_new:
+                job, other = self.job(name), None if request.job is None else self.job(request.job)
+                change.detail = request.to if other is None else f"{request.to} job {other.id}"
+                change.finish(self._views.job(self._job_actions.move(job, request.to, other)))
         return change.answer
 
     def set_drained(self, name: str, mutation: Mutation, *, is_drained: bool) -> Answer:

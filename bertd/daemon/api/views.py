@@ -127,6 +127,7 @@ class Views:
     def job(self, job: Job) -> JobView:
         """One job."""
         view = self._start_conditions.with_conditions(self._job(job, leases=self._queue.leases()), job)
+        view = view.model_copy(update={"position": self._queue.position(job)})
         return with_program(view, job) if job.kind in PROGRAM_KINDS else view
 
     def jobs(
@@ -296,6 +297,7 @@ class Views:
             pause=_pause_kind(job),
             reason=job.reason,
             priority=job.priority,
+            group=job.group_name or None,
             run_id=job.run_id,
             folder=job.folder,
             num_devices=job.num_devices,

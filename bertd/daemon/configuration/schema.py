@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from bertd.api.models import GROUP_NAME
 from bertd.daemon.hooks.hook_events import HookEvent
+from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, Limits
 
 _MAX_QUEUED_JOBS = 1_000_000
+_MAX_GROUPS = 100
 _MAX_HOOKS = 16
 """Each has a thread."""
 
@@ -52,6 +55,30 @@ class CommandsSection(_Section):
     for_operators: bool = True
     """Whether members of the group bertd-operators may run any program as the daemon's user, by
     `bertd submit --command`; if not, only root and that user may."""
+
+
+_Limit: TypeAlias = Annotated[int, Field(ge=1, le=_MAX_QUEUED_JOBS)] | None
+
+
+class GroupSection(_Section):
+    """`[groups.NAME]`: what the jobs of `bertd submit --group NAME` may have at a time; unset: as much as there is."""
+
+    max_jobs: _Limit = None
+    """Jobs that have devices."""
+    max_gpus: _Limit = None
+    max_cores: _Limit = None
+    """Of jobs without GPUs."""
+    max_jobs_per_user: _Limit = None
+    max_gpus_per_user: _Limit = None
+    max_cores_per_user: _Limit = None
+
+    @property
+    def limits(self) -> GroupLimits:
+        """For the scheduler."""
+        return GroupLimits(
+            in_all=Limits(self.max_jobs, self.max_gpus, self.max_cores),
+            per_user=Limits(self.max_jobs_per_user, self.max_gpus_per_user, self.max_cores_per_user),
+        )
 
 
 class WebhooksSection(_Section):
@@ -147,6 +174,8 @@ class Configuration(_Section):
     limits: LimitsSection = LimitsSection()
     commands: CommandsSection = CommandsSection()
     webhooks: WebhooksSection = WebhooksSection()
+    groups: Annotated[dict[Annotated[str, Field(pattern=GROUP_NAME)], GroupSection], Field(max_length=_MAX_GROUPS)] = {}
+    """`[groups.NAME]`; a group in a later file replaces that of the same name."""
     hooks: Annotated[
         tuple[HookSection, ...], Field(max_length=_MAX_HOOKS), AfterValidator(_require_distinct_names)
     ] = ()

@@ -73,6 +73,8 @@ class LoadedConfiguration:
             for key, value in keys.items():
                 name = f"{section}.{key}"
                 shown = (", ".join(value) or None) if isinstance(value, list) else value
+                if isinstance(value, dict):
+                    shown = ", ".join(f"{limit} = {number}" for limit, number in value.items() if number is not None)
                 yield name, shown, self.origins.get(name, "default")
         hooks = ", ".join(f"{hook.name} ({hook.target})" for hook in self.values.hooks)
         yield "hooks", hooks or None, self.origins.get("hooks", "default")
@@ -194,7 +196,11 @@ def _read_file(path: Path) -> _Tree:
     return {name: _set_keys(getattr(checked, name)) for name in checked.model_fields_set}
 
 
-def _set_keys(section: BaseModel | tuple[BaseModel, ...]) -> dict[str, object] | list[object]:
+def _set_keys(
+    section: BaseModel | tuple[BaseModel, ...] | dict[str, BaseModel],
+) -> dict[str, object] | list[object]:
+    if isinstance(section, dict):
+        return {name: _set_keys(row) for name, row in section.items()}
     if isinstance(section, tuple):
         return [_set_keys(row) for row in section]
     return section.model_dump(mode="json", include=section.model_fields_set)

@@ -103,7 +103,7 @@ class MarkerGrids:
 
     def _queue_grid(self, row: MarkerGrid, job: Job, recipe: Recipe, *, export: Path, now: float) -> None:
         request = make_request(recipe.finetune, run=f"{job.id}@{step_of(export)}")
-        request = request.model_copy(update={"priority": job.priority})
+        request = request.model_copy(update={"priority": job.priority, "group": job.group_name or None})
         most = None if job.state in _OVER else free_devices(recipe, self._inventory)
         if most is not None and most < 1:
             # A person resumed it on more devices than it was submitted with.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Collection, Set
+from collections.abc import Callable, Collection, Mapping, Set
 from pathlib import Path
 
 from bertd.api.models import DeviceProcess
@@ -16,6 +16,7 @@ from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, GroupLines, GroupUsage, member_of
 from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
 from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
 from bertd.daemon.scheduling.devices.device_allocation import Allocation, Inventory, allocate
@@ -65,6 +66,7 @@ class Scheduler:
         foreign_processes: Callable[[], dict[str, list[DeviceProcess]]] = dict,
         drained: Callable[[], Collection[str]] = tuple,
         unusable: Callable[[], Set[str]] = frozenset,
+        groups: Callable[[], Mapping[str, GroupLimits]] = dict,
         queue_jobs: Callable[[], None] = lambda: None,
         check_at_start: Callable[[Job], None] = lambda job: None,
         clock: Callable[[], float] = time.time,
@@ -78,6 +80,7 @@ class Scheduler:
         self._foreign_processes = foreign_processes
         self._drained = drained
         self._unusable = unusable
+        self._groups = groups
         self._queue_jobs = queue_jobs
         self._check_at_start = check_at_start
         self._clock = clock
@@ -90,6 +93,7 @@ class Scheduler:
             dependencies=dependencies,
             start_times=self._start_times,
             inventory=inventory,
+            groups=groups,
             clock=clock,
         )
         """When the jobs that wait are expected to start."""
@@ -245,6 +249,10 @@ class Scheduler:
         if not waiting:
             return
         occupied, leases = self._foreign_processes(), self._queue.leases()
+        usage = GroupUsage(self._groups())
+        for job in self._queue.live():
+            if job.group_name:
+                usage.add(member_of(job))
         decisions = allocate(
             waiting,
             leases,
@@ -252,6 +260,7 @@ class Scheduler:
             occupied=occupied,
             drained=drained,
             may_overtake=self.outlook.backfill(waiting, drained=drained, now=now).may_overtake,
+            group_lines=GroupLines(usage),
         )
         self._waiting_jobs.set_reasons(decisions)
         for decision in decisions:

@@ -17,7 +17,7 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.lifecycle import ENDED, FINAL, LIVE, Actor, JobChange, JobStatus, check_transition
 from bertd.jobs.store.row_filters import ANY_JOB, JobFilter
-from bertd.jobs.store.waiting_cache import WaitingCache
+from bertd.jobs.store.waiting_cache import WaitingCache, service_order
 from bertd.records import JobKind, JobState
 
 _UPDATABLE_COLUMNS = (
@@ -29,6 +29,7 @@ _UPDATABLE_COLUMNS = (
     "priority",
     "num_devices",
     "reason",
+    "place",
 )
 
 
@@ -66,6 +67,10 @@ class Job:
     """Times in a row that its runner died without an outcome and without a higher step."""
     vanished_step: int = -1
     """The newest step when that happened last."""
+    place: float | None = None
+    """Among jobs of the same priority, where a person has moved it; None: its number is its place."""
+    group_name: str = ""
+    """Of the configuration, with limits; empty for none."""
     is_hot: bool = False
     """Paused with its lease: the ranks are suspended and keep their memory."""
 
@@ -138,7 +143,8 @@ class Queue:
         rows = self._database.execute(
             f"""{_SELECT} WHERE kind = coalesce(?, kind) AND NOT is_hot AND state NOT IN (?, ?, ?, ?)
             ORDER BY CASE state WHEN 'queued' THEN 0 WHEN 'paused' THEN 1 WHEN 'held' THEN 2 ELSE 3 END,
-            CASE state WHEN 'queued' THEN -priority END, CASE state WHEN 'queued' THEN id ELSE -id END LIMIT ?""",
+            CASE state WHEN 'queued' THEN -priority END,
+            CASE state WHEN 'queued' THEN coalesce(place, id) ELSE -id END, id LIMIT ?""",
             (kind, *sorted(LIVE), max(0, limit - len(live))),
         )
         others = [self._job(row) for row in rows.fetchall()]
@@ -203,7 +209,7 @@ class Queue:
         return int(row[0])
 
     def waiting(self) -> list[Job]:
-        """Queued jobs in the order they are served: highest priority, then oldest."""
+        """Queued jobs in the order they are served; see `service_order`."""
         cache = self._waiting
         if self._database.num_rollbacks != cache.num_rollbacks or len(cache.stale) > _MAX_STALE:
             rows = self._database.execute(f"{_SELECT} WHERE state = ?", (JobState.QUEUED,))
@@ -215,6 +221,27 @@ class Queue:
             rows = self._database.execute(f"{_SELECT} WHERE id IN ({places})", stale)
             cache.refresh([self._job(row) for row in rows.fetchall()])
         return list(cache.jobs)
+
+    def position(self, job: Job) -> int | None:
+        """How many queued jobs are served up to and with this one; None if it is not queued."""
+        if job.state is not JobState.QUEUED:
+            return None
+        place = job.id if job.place is None else job.place
+        row = self._database.execute(
+            "SELECT count(*) FROM jobs WHERE state = ? AND (-priority, coalesce(place, id), id) <= (?, ?, ?)",
+            (JobState.QUEUED, -job.priority, place, job.id),
+        ).fetchone()
+        return int(row[0])
+
+    def movable(self) -> list[Job]:
+        """All jobs that wait, or may wait again, in the order in which they would be served."""
+        rows = self._database.execute(f"{_SELECT} WHERE state NOT IN (?, ?, ?, ?)", tuple(sorted(ENDED)))
+        return sorted((self._job(row) for row in rows.fetchall()), key=service_order)
+
+    def next_id(self) -> int:
+        """The number of the next job; every place is below it, so that who comes later is served later."""
+        row = self._database.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'").fetchone()
+        return 1 if row is None else int(row["seq"]) + 1
 
     def paused(self) -> list[Job]:
         """Paused jobs, oldest first."""
@@ -246,10 +273,10 @@ class Queue:
         """
         cursor = self._database.execute(
             "INSERT INTO jobs (kind, name, state, reason, priority, run_id, folder, device_kind, num_devices,"
-            " owner_uid, created_t) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " owner_uid, created_t, group_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(job.kind, job.name, job.state, job.reason, job.priority, job.run_id, job.folder),
-                *(job.device_kind, job.num_devices, job.owner_uid, job.created_t),
+                *(job.device_kind, job.num_devices, job.owner_uid, job.created_t, job.group_name),
             ),
         )
         assert cursor.lastrowid is not None
@@ -310,7 +337,7 @@ class Queue:
             self.update(job_id, **columns)
             return self.get(job_id)
 
-    def update(self, job_id: int, **values: int | str) -> None:
+    def update(self, job_id: int, **values: int | float | str | None) -> None:
         """Set other columns than the state, without an event."""
         if values:
             self._waiting.stale.add(job_id)

@@ -161,6 +161,10 @@ CREATE TABLE budget_milestones (
     PRIMARY KEY (job_id, share)
 ) STRICT;
 """,
+    # Among jobs of the same priority; NULL for a job that nobody has moved, whose place is its number.
+    "ALTER TABLE jobs ADD COLUMN place REAL;",
+    # Empty for a job without a group.
+    "ALTER TABLE jobs ADD COLUMN group_name TEXT NOT NULL DEFAULT '';",
 )
 """What makes each next version of the one before."""
 

@@ -42,6 +42,6 @@ class WaitingCache:
             self.jobs = sorted(self._by_id.values(), key=service_order)
 
 
-def service_order(job: Job) -> tuple[int, int]:
-    """By what queued jobs are served: highest priority, then oldest."""
-    return -job.priority, job.id
+def service_order(job: Job) -> tuple[int, float, int]:
+    """By what queued jobs are served: highest priority, then the place that a person gave them, or their number."""
+    return -job.priority, job.id if job.place is None else job.place, job.id

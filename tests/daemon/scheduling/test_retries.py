@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
@@ -48,7 +49,9 @@ class Box:
     @property
     def actions(self) -> JobActions:
         inventory = Inventory(cpu_slots=4, gpus=(), no_gpu_reason="")
-        return JobActions(self.database, self.queue, inventory=inventory)
+        return JobActions(
+            self.database, self.queue, inventory=inventory, quotas=Quotas(self.queue, limit=lambda: 1_000)
+        )
 
     def run(self, outcome: JobState | None, *, is_stopped: bool = False) -> Job:
         """Start it, and end its runner with that outcome, or without one; after a person's stop, if it is stopped."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from bertd.api.models import SubmitPretrain
 from bertd.api.sweep_models import SettingView, SubmitSweep, SweepView
+from bertd.errors import QuotaError
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.lifecycle import JobAction
+from bertd.jobs.store.lifecycle import Actor, JobAction
 from bertd.records import JobState, SettingState, StartRecord, SweepRung, SweepSpec, SweepState
 from bertd.run.journal import read_journal
 from bertd.run.paths import RunPaths, newest_first
@@ -36,6 +39,7 @@ def begin(
     rates: list[float] = RATES,
     end_s: float | None = 0.004,
     budget: tuple[str, float] = ("budget.hours", 1.0),
+    uid: int = 0,
 ) -> None:
     spec = SweepSpec(
         name="rates",
@@ -47,7 +51,7 @@ def begin(
     order = SubmitSweep(
         spec=spec, sweep_toml="", sweep_name="s.toml", recipe_toml=recipe_text(), recipe_name="fake.toml"
     )
-    box.daemon.sweep_actions.begin(order, uid=0, now=time.time())
+    box.daemon.sweep_actions.begin(order, uid=uid, now=time.time())
 
 
 def view(box: Box) -> SweepView:
@@ -239,3 +243,31 @@ def test_a_daemon_killed_before_or_after_any_commit_ends_with_the_same_table(
     assert done.winner == 2
     assert [len(setting.losses) for setting in done.settings] == [1, 3, 2, 3]
     assert {job.id for job in box.daemon.queue.most_relevant(limit=100)} == {each.job_id for each in done.settings}
+
+
+def test_settings_wait_where_their_owner_has_as_many_jobs_as_one_may(box: Box) -> None:
+    box.daemon.queued_jobs_per_user = 1
+    begin(box, KEEP_HALF, uid=4242)
+    box.turn()
+    assert box.daemon.queue.num_unended(owner_uid=4242) == 1
+    assert "limits.queued_jobs_per_user allows 1" in view(box).reason
+    assert sum(setting.job_id is not None for setting in view(box).settings) == 1
+    # What has ended does not count, until somebody resumes it.
+    (first,) = [setting.job_id for setting in view(box).settings if setting.job_id is not None]
+    box.daemon.queue.move(first, JobState.FAILED, reason="", actor=Actor.SCHEDULER, now=time.time())
+    other = box.daemon.submissions.submit_pretraining(
+        SubmitPretrain(recipe_toml=recipe_text(shards=str(box.shards)), recipe_name="fake.toml"),
+        uid=4242,
+        now=time.time(),
+    )
+    with pytest.raises(QuotaError, match="uid 4242 has 1 jobs"):
+        box.daemon.job_actions.apply(JobAction.RESUME, box.job(first), asked_by="", now=time.time())
+    box.daemon.job_actions.apply(JobAction.STOP, box.job(other.id), asked_by="", now=time.time())
+    resumed = box.daemon.job_actions.apply(JobAction.RESUME, box.job(first), asked_by="", now=time.time())
+    assert resumed.state is JobState.QUEUED
+
+
+def test_only_one_module_puts_jobs_into_the_queue_and_it_counts_them() -> None:
+    folder = Path(__file__).parents[3] / "bertd"
+    callers = {path.name for path in folder.rglob("*.py") if re.search(r"queue\.reserve\(", path.read_text())}
+    assert callers == {"new_jobs.py"}

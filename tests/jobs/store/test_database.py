@@ -225,6 +225,27 @@ def test_a_queue_of_the_ninth_version_gets_milestones_of_budgets(path: Path) -> 
     database.close()
 
 
+def test_a_queue_of_the_tenth_version_gets_places_and_groups(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:9])} PRAGMA user_version = 10;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    for id in (1, 2):
+        values = f"{id}, 'pretrain', 'x', 'queued', '', 0, '{id}-x', 'runs/{id}-x', 'cpu', 1, 0, 0.0"
+        connection.execute(f"INSERT INTO jobs ({columns}) VALUES ({values})")  # noqa: S608  # no input
+    connection.commit()
+    connection.close()
+    database = Database(path)
+    queue = Queue(database, EventLog(database))
+    assert [(job.id, job.place, job.group_name) for job in queue.waiting()] == [(1, None, ""), (2, None, "")]
+    queue.update(2, place=0.5)
+    database.close()
+    database = Database(path)
+    queue = Queue(database, EventLog(database))
+    assert [job.id for job in queue.waiting()] == [2, 1] == [job.id for job in queue.most_relevant(limit=9)][::1]
+    assert [queue.position(queue.get(id)) for id in (1, 2)] == [2, 1]
+    database.close()
+
+
 def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
     for _ in range(3):
         writer = subprocess.Popen(

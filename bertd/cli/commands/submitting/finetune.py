@@ -34,6 +34,7 @@ from bertd.cli.options import (
     AfterAnyOption,
     AfterOption,
     BeginOption,
+    GroupOption,
     JsonOption,
     OnlyOption,
     PriorityOption,
@@ -80,6 +81,7 @@ def finetune(
     after_any: AfterAnyOption = None,
     begin: BeginOption = None,
     only: OnlyOption = None,
+    group: GroupOption = None,
     dry_run: DryRunOption = False,
     socket: SocketOption = None,
     json: JsonOption = False,
@@ -114,6 +116,7 @@ def finetune(
             after_any=split_jobs(after_any),
             begin=begin,
             only=only,
+            group=group,
         )
         submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
         return
@@ -135,6 +138,11 @@ def finetune(
             keep=keep,
             is_halving=halving,
             priority=priority,
+            after=split_jobs(after),
+            after_any=split_jobs(after_any),
+            begin=begin,
+            only=only,
+            group=group,
         )
         if dry_run and not json:
             print(_description_text(description))
@@ -157,6 +165,7 @@ def finetune(
         after_any=split_jobs(after_any),
         begin=begin,
         only=only,
+        group=group,
     )
     if dry_run:
         _describe_data(request, json=json)

@@ -84,6 +84,11 @@ def make_own_grid(
     keep: Kept,
     is_halving: bool,
     priority: int,
+    after: list[str],
+    after_any: list[str],
+    begin: str | None,
+    only: str | None,
+    group: str | None,
 ) -> SubmitGrid:
     """The grid that the options describe, of one task of one's own.
 
@@ -110,6 +115,11 @@ def make_own_grid(
         is_halving=is_halving,
         data_dir=str(Path(own.train).parent),
         priority=priority,
+        after=after,
+        after_any=after_any,
+        begin=begin,
+        only=only,
+        group=group,
     )
 
 
@@ -138,6 +148,7 @@ def make_grid(
     after_any: list[str],
     begin: str | None,
     only: str | None,
+    group: str | None,
 ) -> SubmitGrid:
     """The grid that the options describe.
 
@@ -178,6 +189,7 @@ def make_grid(
         after_any=after_any,
         begin=begin,
         only=only,
+        group=group,
     )
 
 

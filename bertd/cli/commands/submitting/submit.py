@@ -23,6 +23,7 @@ from bertd.cli.options import (
     AfterAnyOption,
     AfterOption,
     BeginOption,
+    GroupOption,
     JsonOption,
     OnlyOption,
     PriorityOption,
@@ -69,6 +70,7 @@ def submit(
     after_any: AfterAnyOption = None,
     begin: BeginOption = None,
     only: OnlyOption = None,
+    group: GroupOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
     ] = False,
@@ -99,6 +101,7 @@ def submit(
             after_any=split_jobs(after_any),
             begin=begin,
             only=only,
+            group=group,
             hold=hold,
         )
         submit_command(order, socket=socket, json=json)
@@ -130,6 +133,7 @@ def submit(
             after_any=split_jobs(after_any),
             begin=begin,
             only=only,
+            group=group,
             hold=hold,
         )
     )

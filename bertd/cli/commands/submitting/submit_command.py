@@ -117,6 +117,7 @@ def make_command(
     after_any: list[str],
     begin: str | None,
     only: str | None,
+    group: str | None,
     hold: bool,
 ) -> SubmitCommand:
     """The submission that the options describe, with the folder and the environment of this process.
@@ -143,6 +144,7 @@ def make_command(
         after_any=after_any,
         begin=begin,
         only=only,
+        group=group,
         hold=hold,
     )
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from bertd.api.models import GridEstimateView, JobView, LogView, Priority, Submit, SubmitGrid
+from bertd.api.models import GridEstimateView, JobView, LogView, MoveRequest, Priority, Submit, SubmitGrid
 from bertd.daemon.api.answers import (
     CHANGE,
     CHANGE_ONE,
@@ -127,6 +127,13 @@ async def post_priority(request: Request, id: str, body: PriorityBody, key: Idem
     """Change a waiting job's place in the queue."""
     mutation = await read_mutation(request, key)
     return answer_response(services_of(request).request_handler.prioritize(id, body.priority, mutation))
+
+
+@router.post("/jobs/{id}/move", status_code=202, response_model=JobView, responses=CHANGE_ONE)
+async def post_move(request: Request, id: str, body: MoveRequest, key: IdempotencyKey = None) -> Response:
+    """Move a waiting job in the queue: before or after another, to its head or its end."""
+    mutation = await read_mutation(request, key)
+    return answer_response(services_of(request).request_handler.move(id, body, mutation))
 
 
 @router.post("/jobs/{id}/pause", status_code=202, response_model=JobView, responses=CHANGE_ONE)

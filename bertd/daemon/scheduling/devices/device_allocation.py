@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
+from bertd.daemon.scheduling.conditions.group_limits import GroupLines
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind
@@ -78,6 +79,7 @@ def allocate(
     occupied: Collection[str] = (),
     drained: Collection[str] = (),
     may_overtake: Callable[[Job, Sequence[Job], Leases], bool] = lambda job, ahead, leases: False,
+    group_lines: GroupLines | None = None,
 ) -> list[Decision]:
     """Decide for each waiting job, in the order they are served; last for those that are far behind.
 
@@ -86,6 +88,7 @@ def allocate(
         drained: devices that start no job; a job that cannot start without them waits.
         may_overtake: whether a job that fits may start before those ahead of it that must wait; see
             bertd.daemon.scheduling.expectations.backfill.
+        group_lines: what the groups of jobs have, which gets those that start; None if there are no groups.
     """
     rows = list(leases.rows)
     ahead: dict[str, list[Job]] = {"cpu": [], "gpu": []}
@@ -98,6 +101,10 @@ def allocate(
     )
     for job in waiting:
         blocked = ahead[job.device_kind]
+        if job.group_name and group_lines is not None and (reason := group_lines.reason_to_wait(job)):
+            # As a job that waits for a time, it holds nobody up but those of its group.
+            decisions.append(Wait(job, reason))
+            continue
         if job.num_devices > counts[job.device_kind]:
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
@@ -110,6 +117,8 @@ def allocate(
         if allocation is not None and (not blocked or may_overtake(job, blocked, leased)):
             rows += [Lease(job.id, device, slots, allocation.parts) for device, slots in allocation.devices.items()]
             decisions.append(allocation)
+            if job.group_name and group_lines is not None:
+                group_lines.note_start(job)
             continue
         # The first of its kind that must wait says what it waits for, those after it that they wait for it.
         reason = _turn_reason(blocked[0]) if blocked else _wait_reason(job, leased, inventory, drained=drained)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
-from bertd.daemon.scheduling.expectations.forecast import DeviceOutlook, Release, WaitingJob, may_overtake
+from bertd.daemon.scheduling.expectations.forecast import DeviceOutlook, GroupOutlook, Release, WaitingJob, may_overtake
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job
 
@@ -51,6 +51,8 @@ class Backfill:
     """Of the jobs that may start now; one that is not here overtakes nothing."""
     inventory: Inventory
     drained: Collection[str]
+    groups: GroupOutlook = GroupOutlook({})
+    """With the jobs that had devices before this round."""
 
     def may_overtake(self, job: Job, ahead: Sequence[Job], leases: Leases) -> bool:
         """Whether a job that fits may start now.
@@ -74,4 +76,11 @@ class Backfill:
             [self.waiting[each.id] for each in ahead],
             {job.device_kind: devices},
             now=self.now,
+            groups=self._groups_with(leases, started),
         )
+
+    def _groups_with(self, leases: Leases, started: Mapping[int, float | None]) -> GroupOutlook:
+        """With the jobs that start in this round, too."""
+        ids = sorted({lease.job_id for lease in leases.rows} & started.keys())
+        new = [(started[id], self.waiting[id].member) for id in ids if self.waiting[id].group]
+        return self.groups._replace(members=(*self.groups.members, *new))

@@ -6,15 +6,16 @@ compared with its start, so that what people were told is what is judged.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
+from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, member_of
 from bertd.daemon.scheduling.conditions.time_check import earliest_start
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.scheduling.expectations.backfill import Backfill, find_device_outlook
 from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
-from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes, WaitingJob, forecast, is_wrong
+from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes, GroupOutlook, WaitingJob, forecast, is_wrong
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
@@ -67,6 +68,7 @@ class Outlook:
         dependencies: Dependencies,
         start_times: StartTimesTable,
         inventory: Inventory,
+        groups: Callable[[], Mapping[str, GroupLimits]] = dict,
         clock: Callable[[], float],
     ) -> None:
         self._queue = queue
@@ -74,6 +76,7 @@ class Outlook:
         self._dependencies = dependencies
         self._start_times = start_times
         self._inventory = inventory
+        self._groups = groups
         self._clock = clock
         self._made_t = 0.0
         self._made_of: object = None
@@ -89,7 +92,7 @@ class Outlook:
         if len(waiting) > _FEW_JOBS and age_s < _PAUSE_PER_JOB_S * len(waiting):
             return
         leases = self._queue.leases()
-        made_of = (waiting, leases, tuple(drained))
+        made_of = (waiting, leases, tuple(drained), dict(self._groups()))
         if made_of == self._made_of and age_s < _REFRESH_S:
             return
         self._durations.begin_round()
@@ -109,9 +112,12 @@ class Outlook:
     def backfill(self, waiting: list[Job], *, drained: Collection[str], now: float) -> Backfill:
         """What an allocation to these jobs, which may all start now, needs to let one overtake."""
         times = self._start_times.of_unended()
+        live = self._queue.live()
+        ends = {job.id: self._end_t(job, times, now=now) for job in live}
         return Backfill(
             now=now,
-            ends={job.id: self._end_t(job, times, now=now) for job in self._queue.live()},
+            ends=ends,
+            groups=self._group_outlook(live, ends),
             waiting={job.id: self._waiting_job(job, times.get(job.id), (), now=now) for job in waiting[:_MAX_BACKFILL]},
             inventory=self._inventory,
             drained=drained,
@@ -122,7 +128,8 @@ class Outlook:
     ) -> dict[int, ExpectedTimes]:
         times = self._start_times.of_unended()
         needs = self._dependencies.unmet(waiting)
-        ends = {job.id: self._end_t(job, times, now=now) for job in self._queue.live()}
+        live = self._queue.live()
+        ends = {job.id: self._end_t(job, times, now=now) for job in live}
         kinds = ("cpu", "gpu")
         counts = {kind: self._inventory.count(kind) for kind in kinds}
         # What this machine can never start holds nobody up.
@@ -137,7 +144,11 @@ class Outlook:
             kind: find_device_outlook(kind, leases, inventory=self._inventory, drained=drained, ends=ends)
             for kind in kinds
         }
-        return forecast(jobs, devices, now=now, ends=ends)
+        return forecast(jobs, devices, now=now, ends=ends, groups=self._group_outlook(live, ends))
+
+    def _group_outlook(self, live: list[Job], ends: dict[int, float | None]) -> GroupOutlook:
+        members = tuple((ends[job.id], member_of(job)) for job in live if job.group_name)
+        return GroupOutlook(self._groups(), members)
 
     def _end_t(self, job: Job, times: dict[int, StartTimes], *, now: float) -> float | None:
         if job.id in times and times[job.id].only is not None:
@@ -168,6 +179,8 @@ class Outlook:
             not_before_t=0.0 if times is None else earliest_start(times, now=now),
             after=tuple(_UNKNOWN_JOB if condition is DependencyCondition.MARKER else id for id, condition in needs),
             device_kind=job.device_kind,
+            group=job.group_name,
+            owner_uid=job.owner_uid,
         )
         if is_simple and self._durations.is_complete:
             self._simple_jobs[job.id] = job, made
