@@ -24,7 +24,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining gpu-proof check clean
+.PHONY: install demo test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -84,6 +84,10 @@ bench-glue: install $(VENV)/.accelerate
 bench-pretraining: install
 	$(BIN)/python -m bertd.bench.glue.pretraining --data "$(GLUE)" --shards "$(DATA)" \
 	    $(if $(wildcard .demo/data-*/glue),--demo .demo)
+
+# On a machine with little other load: most limits are of wall time.
+bench-daemon: install
+	$(BIN)/python -m bertd.daemon_bench
 
 gpu-proof: install
 	$(BIN)/python -m bertd.prove --out "$(PROOF)" --minutes "$(MINUTES)"

@@ -26,6 +26,7 @@ CONTROL = (
     "bertd.jobs",
     "bertd.daemon",
     "bertd.demo",
+    "bertd.daemon_bench",
     "bertd.doctor",
     "bertd.run",
 )
