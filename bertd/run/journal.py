@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import GridRecord, JournalRecord, ScoreRecord, StepRecord, journal_record_adapter
+from bertd.run.bounded_read import open_regular
 
 _CHUNK_BYTES = 1 << 20
 _STEP_PREFIX = b'{"kind":"step"'
@@ -32,7 +33,7 @@ class JournalWriter:
         """
         self._path = path
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+            self._fd = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             _cut_torn_line(self._fd)
         except OSError as error:
             raise StorageError(f"{path}: cannot open the journal: {error.strerror}") from error
@@ -142,7 +143,7 @@ class JournalReader:
             RunFolderError: the journal cannot be read.
         """
         try:
-            with self._path.open("rb") as file:
+            with os.fdopen(open_regular(self._path), "rb") as file:
                 file.seek(self.offset)
                 content = file.read(limit_bytes)
                 if limit_bytes is not None and len(content) == limit_bytes and b"\n" not in content:
@@ -203,7 +204,7 @@ def read_dropped_trials(path: Path) -> set[str]:
 def _read_kind(path: Path, kind: str) -> list[JournalRecord]:
     prefix = f'{{"kind":"{kind}"'.encode()
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             lines = [line for line in file if line.startswith(prefix)]
     except FileNotFoundError:
         return []

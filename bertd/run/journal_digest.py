@@ -9,6 +9,7 @@ between change nothing that these do not.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,7 @@ from bertd.records import (
     StepRecord,
 )
 from bertd.run.atomic_files import atomic_write
-from bertd.run.bounded_read import read_bounded
+from bertd.run.bounded_read import open_regular, read_bounded
 from bertd.run.journal import JournalReader
 from bertd.run.paths import digest_of_journal
 from bertd.run.progress import RunProgress
@@ -130,7 +131,7 @@ def hash_tail(journal: Path, *, end: int) -> str:
         OSError: the journal cannot be read.
     """
     begin = max(0, end - _TAIL_BYTES)
-    with journal.open("rb") as file:
+    with os.fdopen(open_regular(journal), "rb") as file:
         file.seek(begin)
         return hashlib.sha256(file.read(end - begin)).hexdigest()
 

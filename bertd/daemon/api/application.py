@@ -9,6 +9,7 @@ from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
@@ -91,6 +92,19 @@ async def _on_text_that_is_not_unicode(request: Request, error: Exception) -> Re
     return problem_response(422, "ClientError", message)
 
 
+async def _on_record_that_cannot_be_written(request: Request, error: Exception) -> Response:
+    """As above, found by pydantic when it writes what was asked for to the disk.
+
+    Raises:
+        Exception: the error, where it is not the client's.
+    """
+    if request.method != "POST" or "surrogates not allowed" not in str(error):
+        raise error
+    message = f"{request_place(request)}: a text has half of a surrogate pair; send Unicode text"
+    _audit_unreadable_change(request, message)
+    return problem_response(422, "ClientError", message)
+
+
 async def _on_unexpected_error(request: Request, error: Exception) -> Response:
     # The edge of a request; Starlette logs the traceback after this.
     message = f"{request_place(request)}: the daemon failed ({type(error).__name__}); its log says more"
@@ -137,5 +151,6 @@ def create_app(services: ApiServices) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(HTTPException, _on_http_error)
     app.add_exception_handler(UnicodeEncodeError, _on_text_that_is_not_unicode)
+    app.add_exception_handler(PydanticSerializationError, _on_record_that_cannot_be_written)
     app.add_exception_handler(Exception, _on_unexpected_error)
     return app

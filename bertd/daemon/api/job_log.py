@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bertd.api.models import LogView
 from bertd.errors import QueueError, RunFolderError
+from bertd.run.bounded_read import open_regular
 from bertd.run.log_times import find_begin, find_end, read_log_times
 from bertd.run.paths import JobPaths
 
@@ -50,7 +51,7 @@ def read_log_page(path: Path, *, offset: int, limit: int, end: int | None = None
         RunFolderError: the log cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with os.fdopen(open_regular(path), "rb") as file:
             size = os.fstat(file.fileno()).st_size
             start = min(size, offset) if offset >= 0 else max(0, size + offset)
             file.seek(start)

@@ -8,6 +8,7 @@ from pathlib import Path
 from bertd.api.models import ScoreView
 from bertd.jobs.store.queue import Job
 from bertd.records import GridSpec, ScoreRecord
+from bertd.run.bounded_read import read_bounded
 from bertd.run.grid.finetune_halving import seeds_before_drop
 from bertd.run.journal import read_dropped_trials, read_scores
 from bertd.run.paths import JobPaths
@@ -32,7 +33,7 @@ def read_grid_scores(job: Job, paths: JobPaths, *, has_dropped: bool) -> Iterato
 
 def _read_dropped(paths: JobPaths) -> dict[str, int]:
     try:
-        spec = GridSpec.model_validate_json(paths.grid_spec.read_bytes())
+        spec = GridSpec.model_validate_json(read_bounded(paths.grid_spec))
     except (OSError, ValueError):
         # The scores are true without it; a grid whose spec is damaged says so when it is resumed.
         return {}

@@ -13,6 +13,7 @@ from bertd.errors import BertdError
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import JobFilter
 from bertd.records import EpochSeconds, FinetuneSpec, GridSpec, GridTrial, JobKind, OwnTask, ScoreRecord
+from bertd.run.bounded_read import read_bounded
 from bertd.run.grid.finetune_grid import train_bytes
 from bertd.run.grid.grid_schedule import measure_speeds, merge_speeds
 from bertd.run.journal import read_scores
@@ -107,10 +108,10 @@ def _read_alike(job: Job, *, export: Path, shape: object, workers_per_gpu: int) 
     paths = JobPaths(Path(job.folder))
     try:
         if job.kind is JobKind.GRID:
-            grid = GridSpec.model_validate_json(paths.grid_spec.read_bytes())
+            grid = GridSpec.model_validate_json(read_bounded(paths.grid_spec))
             source, data_dir, own, parts = grid.source, grid.data_dir, grid.own, grid.workers_per_gpu
         else:
-            spec = FinetuneSpec.model_validate_json(paths.finetune_spec.read_bytes())
+            spec = FinetuneSpec.model_validate_json(read_bounded(paths.finetune_spec))
             source, data_dir, own, parts = spec.source, spec.data_dir, spec.own, workers_per_gpu
         is_alike = parts == workers_per_gpu and (source == str(export) or _read_shape(Path(source)) == shape)
         return _Earlier(read_scores(paths.journal), Path(data_dir), own) if is_alike else None

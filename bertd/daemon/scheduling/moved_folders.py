@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from bertd.records import PROGRAM_KINDS, CommandJobSpec, FinetuneSpec, GridSpec, JobKind
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.run.paths import JobPaths, StatePaths
 
 _Spec: TypeAlias = FinetuneSpec | GridSpec | CommandJobSpec
@@ -34,7 +35,7 @@ def renew_paths(paths: JobPaths, kind: JobKind, *, state: StatePaths) -> None:
         return
     path, model = places[kind]
     try:
-        spec = model.model_validate_json(path.read_bytes())
+        spec = model.model_validate_json(read_bounded(path))
         mode = path.stat().st_mode & 0o777
     except (OSError, ValidationError):
         return

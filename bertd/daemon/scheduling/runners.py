@@ -17,6 +17,7 @@ from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.records import CommandKind, JobKind, RunnerIdentity
 from bertd.run.atomic_files import sweep_temporaries
+from bertd.run.bounded_read import open_regular
 from bertd.run.ledger_repair import repair_ledger
 from bertd.run.machine.gpu_share import GPU_PARTS_VARIABLE
 from bertd.run.machine.processes import is_alive, read_identity
@@ -99,7 +100,7 @@ class Runners:
         """
         paths = JobPaths(folder)
         try:
-            with paths.log.open("ab") as log:
+            with os.fdopen(open_regular(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
                 child = subprocess.Popen(
                     self._command(folder, kind),
                     stdin=subprocess.DEVNULL,

@@ -30,7 +30,7 @@ from bertd.jobs.runner.restart_policy import RestartPolicy
 from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import PROGRAM_KINDS, JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
-from bertd.run.bounded_read import read_bounded
+from bertd.run.bounded_read import open_regular, read_bounded
 from bertd.run.log import log_line
 from bertd.run.log_times import noting_log_times
 from bertd.run.machine.processes import own_identity
@@ -78,7 +78,7 @@ def job_lock(paths: JobPaths) -> Iterator[None]:
     """
     try:
         paths.logs.mkdir(parents=True, exist_ok=True)
-        fd = os.open(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        fd = open_regular(paths.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     except OSError as error:
         raise StorageError(f"{paths.log}: cannot open the log: {error.strerror}; check the disk") from error
     try:

@@ -6,6 +6,7 @@ Every mistake is reported on one line, with file, key, value and remedy.
 from __future__ import annotations
 
 import json
+import os
 import tomllib
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from pydantic import ValidationError
 
 import bertd
 from bertd.errors import RecipeError
+from bertd.run.bounded_read import open_regular
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.schema import Recipe
 from bertd.validation_text import describe_mistakes
@@ -57,7 +59,11 @@ def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
     Raises:
         RecipeError: unreadable, not TOML, unknown key, wrong type or out of range.
     """
+    # Every run has a recipe of this name; one of a person is shown as it was named, and may be a pipe of a shell.
+    is_of_run = path.name == RunPaths(path.parent).recipe.name and path.is_absolute()
     try:
+        if is_of_run:
+            os.close(open_regular(path, follow_link=True))
         text = path.read_text(encoding="utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: cannot read the recipe: it is not UTF-8; save it as UTF-8") from error
@@ -65,8 +71,6 @@ def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:
         raise RecipeError(
             f"{path}: cannot read the recipe: {error.strerror}; check the path and its permissions"
         ) from error
-    # Every run has a recipe of this name; one of a person is shown as it was named.
-    is_of_run = path.name == RunPaths(path.parent).recipe.name and path.is_absolute()
     return parse_recipe(text, name=str(path) if is_of_run else path.name, overrides=overrides)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -12,9 +13,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bertd.api.problem import ProblemView
+from bertd.errors import BertdError, DaemonUnreachableError
 from bertd.records import JobState
 from tests.daemon.api.fuzz_cases import IS_RANDOM, NUM_CASES
 from tests.daemon.daemon_box import DaemonBox
+from tests.jobs.fake_ranks import Plan
 from tests.waiting import PATIENCE_S
 
 _MOST_GROWN_BYTES = 40e6
@@ -90,3 +93,27 @@ def test_stalled_clients_and_a_deaf_one_take_no_step_from_a_run_and_little_memor
         assert box.client.past_events(types=["end"], job_id=job.id), "its events were not held up"
         assert process.memory_info().rss - before < _MOST_GROWN_BYTES
     assert box.answers()
+
+
+@pytest.mark.parametrize("name", ["journal", "log", "recipe", "control"])
+def test_a_pipe_in_place_of_a_run_s_file_does_not_hold_the_daemon(box: DaemonBox, name: str) -> None:
+    box.plan(Plan(hold_at=3))
+    job = box.submit(steps=20)
+    box.wait_for_step(job.id, 3)
+    path = getattr(box.run_paths(job.id), name)
+    path.rename(path.with_name("away"))
+    os.mkfifo(path)
+    for ask in (lambda: box.client.run(job.id), lambda: box.client.series(job.id), lambda: box.client.log(job.id)):
+        try:
+            ask()
+        except BertdError as error:
+            assert not isinstance(error, DaemonUnreachableError), error
+    try:
+        box.client.checkpoint(job.id)
+    except BertdError as error:
+        assert not isinstance(error, DaemonUnreachableError), error
+    assert box.client.submit(box.pretraining(hold=True)).state is JobState.HELD, "others are served"
+    path.unlink()
+    path.with_name("away").rename(path)
+    box.release()
+    assert box.wait_for_state(job.id, JobState.DONE, JobState.FAILED).state is JobState.DONE

@@ -11,7 +11,6 @@ from starlette.responses import Response
 
 from bertd.api.models import GridEstimateView, JobView, LogView, MoveRequest, Priority, Submit, SubmitGrid
 from bertd.daemon.api.answers import (
-    CHANGE,
     CHANGE_ONE,
     FIND,
     READ,
@@ -104,7 +103,7 @@ async def get_log(
     return json_response(read_log_page(paths.log, offset=offset or 0, limit=limit, end=end))
 
 
-@router.post("/jobs", status_code=201, response_model=JobView, responses=CHANGE)
+@router.post("/jobs", status_code=201, response_model=JobView, responses=CHANGE_ONE)
 async def post_job(request: Request, order: Annotated[Submit, Body()], key: IdempotencyKey = None) -> Response:
     """Submit a pretraining, a finetuning, a grid of finetunings or a command."""
     mutation = await read_mutation(request, key)

@@ -16,6 +16,7 @@ from bertd.jobs.store.queue import Job
 from bertd.records import DevicesRecord, JobKind, JobState
 from bertd.run.amounts.quantities import format_count
 from bertd.run.atomic_files import atomic_write
+from bertd.run.bounded_read import read_bounded
 from bertd.run.journal import append_records
 from bertd.run.ledger import read_ledger
 from bertd.run.paths import RunPaths
@@ -74,7 +75,7 @@ def apply_device_count(paths: RunPaths, num_devices: int, *, step: int, now: flo
     recipe = read_recipe(paths.recipe)
     if recipe.devices.count == num_devices:
         return None
-    text = with_device_count(paths.recipe.read_text(encoding="utf-8"), num_devices)
+    text = with_device_count(read_bounded(paths.recipe).decode(), num_devices)
     parse_recipe(text, name=str(paths.recipe))
     record = DevicesRecord(
         t=now,
