@@ -12,10 +12,10 @@ from bertd.data.batches.batches import TrainBatches, validation_batches
 from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
-from bertd.model.flops import peak_flops
 from bertd.run.journal import JournalWriter
 from bertd.run.journal_digest import read_progress
 from bertd.run.ledger import ChargedClock
+from bertd.run.machine.gpu_datasheet import peak_flops
 from bertd.run.pause_mark import read_pause_mark
 from bertd.run.ranks.heartbeat import NO_HEARTBEAT, Heartbeat
 from bertd.run.recipe.schema import Recipe
@@ -108,7 +108,7 @@ def build_trainer(
         controller=bookkeeping.make_controller(stop_signal),
         startup=startup,
         attempt=attempt,
-        # model/flops.py has the peak FLOP/s for 16 bits only.
+        # run/machine/gpu_datasheet.py has the peak FLOP/s for 16 bits only.
         peak_flops=None if execution.setup.precision.dtype is None else peak_flops(device_name(ranks.device)),
         heartbeat=heartbeat,
     )

@@ -37,10 +37,11 @@ def _head(recipe: Recipe, plan: RunPlan, *, style: OutputStyle) -> list[str]:
     budget = f"{format_budget_amount(plan.unit, plan.amount)} of {recipe.run.name} on {devices}"
     if plan.unit in ("steps", "sequences"):
         budget += f", which take {format_duration(plan.total_s)}"
+    epochs = f", {plan.epochs:.2f} epochs" if plan.epochs else ""
     return [
         _line("budget", style.paint(terminal_line(budget), BOLD)),
         _line("buys", f"{format_count(plan.steps, 'step')} of {format_count(recipe.batch.sequences, 'sequence')}"),
-        _line("", f"{_short(plan.sequences)} sequences, {_short(plan.tokens)} tokens, {plan.epochs:.2f} epochs"),
+        _line("", f"{_short(plan.sequences)} sequences, {_short(plan.tokens)} tokens{epochs}"),
     ]
 
 
@@ -88,6 +89,8 @@ def _needs(recipe: Recipe, plan: RunPlan, *, disk: DiskNeed) -> list[str]:
 
 def _measured(plan: RunPlan, *, style: OutputStyle) -> list[str]:
     measured = plan.measurements
+    if measured.is_estimate:
+        return _wrapped("speed", f"{measured.source}: {measured.sequences_per_s:,.0f} sequences/s", style=style)
     step_s = measured.step_sequences / measured.sequences_per_s
     mfu = "" if measured.mfu is None else f", MFU {format_share(measured.mfu)}"
     text = (

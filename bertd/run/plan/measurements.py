@@ -74,6 +74,8 @@ class Measurements(Record):
     """Peak of one device: on a GPU what the allocator held, on CPU the resident set of rank 0."""
     data_wait: float
     """Share of the time that rank 0 waited for data, 0..1."""
+    is_estimate: bool = False
+    """Nothing was measured: they are from a data sheet."""
     mfu: float | None
     """Model FLOP/s over the devices' peak; None if the peak is not known."""
 

@@ -12,6 +12,7 @@ from bertd.cli.completion import complete_job, complete_recipe, complete_set
 from bertd.cli.options import JsonOption, SocketOption, connect, print_json
 
 if TYPE_CHECKING:
+    from bertd.cli.commands.planning.run_plan import PlanAnswer
     from bertd.run.plan.measurements import Measurements
     from bertd.run.recipe.schema import Recipe
 
@@ -38,7 +39,9 @@ def plan(
     ] = None,
     budget: Annotated[
         str | None,
-        typer.Option("--budget", metavar="AMOUNT", help="The budget: 90min, 24h, 5000steps, ...", show_default=False),
+        typer.Option(
+            "--budget", "--for", metavar="AMOUNT", help="The budget: 90min, 24h, 5000steps, ...", show_default=False
+        ),
     ] = None,
     until_steps: Annotated[
         int | None,
@@ -51,6 +54,16 @@ def plan(
             metavar="RUN",
             help="Take the figures of a run that has trained, or of a folder of one; nothing is measured.",
             autocompletion=complete_job,
+            show_default=False,
+        ),
+    ] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(
+            "--devices",
+            "--gpus",
+            metavar="GPUS",
+            help="Estimate for GPUs that are not here, such as 8xA5000 or h200-8, from their data sheet.",
             show_default=False,
         ),
     ] = None,
@@ -69,17 +82,21 @@ def plan(
     """Say what a budget will buy: steps, epochs, where its seconds go, memory, disk, and what is doubtful.
 
     The recipe is trained for a minute on this machine to measure it, which takes up to two minutes; nothing is queued.
+    With --devices nothing is measured.
 
     Raises:
         BadParameter: two budgets are given.
     """
-    from bertd.cli.commands.planning.run_plan import make_plan_answer, plan_answer_text
+    from bertd.cli.commands.planning.run_plan import make_plan_answer
     from bertd.cli.commands.submitting.resolve_recipe import resolve_recipe
 
     if until_steps is not None and budget is not None:
         raise typer.BadParameter("give --budget or --until-steps, not both", param_hint="--until-steps")
     if until_steps is not None:
         budget = f"{until_steps}steps"
+    if devices is not None:
+        _plan_by_datasheet(recipe, devices=devices, settings=set_ or [], budget=budget, from_=from_, json=json)
+        return
     resolved = resolve_recipe(recipe, settings=set_ or [], budget=budget, name=None).recipe
     if from_ is None:
         folder = _scratch_folder(scratch)
@@ -90,10 +107,37 @@ def plan(
         past = measure_past_run(from_, recipe=resolved, client=connect(socket))
         measured, folder = past.measurements, scratch or past.folder
     answer = make_plan_answer(resolved, measured, folder=folder)
+    _print_plan(resolved, answer, json=json)
+
+
+def _print_plan(recipe: Recipe, answer: PlanAnswer, *, json: bool) -> None:
+    from bertd.cli.commands.planning.run_plan import plan_answer_text
+
     if json:
         print_json(answer)
     else:
-        print(plan_answer_text(resolved, answer))
+        print(plan_answer_text(recipe, answer))
+
+
+def _plan_by_datasheet(
+    recipe: str, *, devices: str, settings: list[str], budget: str | None, from_: str | None, json: bool
+) -> None:
+    """Plan for GPUs that are not here; the data set need not be here either.
+
+    Raises:
+        BadParameter: the GPUs are not known, or --from is given, too.
+    """
+    from bertd.cli.commands.planning.run_plan import plan_by_datasheet
+    from bertd.run.plan.datasheet_estimate import parse_planned_devices
+
+    if from_ is not None:
+        raise typer.BadParameter("give --from or --devices, not both", param_hint="--devices")
+    try:
+        planned = parse_planned_devices(devices)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--devices") from error
+    resolved, answer = plan_by_datasheet(recipe, planned, settings=settings, budget=budget)
+    _print_plan(resolved, answer, json=json)
 
 
 def _scratch_folder(scratch: Path | None) -> Path:

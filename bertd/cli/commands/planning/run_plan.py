@@ -5,14 +5,23 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bertd.cli.commands.submitting.resolve_recipe import expand_shorthands
 from bertd.cli.output.plan_text import plan_text
 from bertd.cli.output.tables import detect_output_style
+from bertd.errors import ShardError
 from bertd.records import Record
+from bertd.run.dataset_manifest import count_sequences, read_manifest
 from bertd.run.machine.disk_space import estimate_disk_need
+from bertd.run.paths import find_data_set
+from bertd.run.plan.datasheet_estimate import PlannedDevices, estimate_from_datasheet
 from bertd.run.plan.measurements import Measurements
 from bertd.run.plan.plan_run import RunPlan, plan_run
 from bertd.run.plan.plan_warnings import PlanWarning, find_warnings
+from bertd.run.recipe.load import find_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
+
+_STOCK_VOCABULARY = 30_522
+"""BERT's, where the data set is not here."""
 
 
 class PlanAnswer(Record):
@@ -28,11 +37,11 @@ class PlanAnswer(Record):
     warnings: list[PlanWarning]
 
 
-def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path) -> PlanAnswer:
+def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path | None) -> PlanAnswer:
     """Plan the recipe's budget at this speed.
 
     Args:
-        folder: on the disk that the run would be on.
+        folder: on the disk that the run would be on; None if that is not on this machine.
     """
     plan = plan_run(recipe, measured)
     need = estimate_disk_need(recipe.checkpoint, num_parameters=measured.num_parameters)
@@ -42,7 +51,7 @@ def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path) ->
         total_s=plan.total_s,
         checkpoint_bytes=need.checkpoint_bytes,
         disk_bytes=need.total_bytes,
-        warnings=find_warnings(recipe, plan, free_bytes=_free_bytes(folder), folder=folder),
+        warnings=find_warnings(recipe, plan, free_bytes=_free_bytes(folder), folder=folder or Path()),
     )
 
 
@@ -53,8 +62,31 @@ def plan_answer_text(recipe: Recipe, answer: PlanAnswer) -> str:
     return plan_text(recipe, answer.plan, disk=need, warnings=answer.warnings, style=style)
 
 
-def _free_bytes(folder: Path) -> int | None:
+def plan_by_datasheet(
+    recipe: str, devices: PlannedDevices, *, settings: list[str], budget: str | None
+) -> tuple[Recipe, PlanAnswer]:
+    """Plan a recipe for GPUs that are not here, with its data set if that is."""
+    on_gpus = [f"devices.count={devices.count}", 'devices.kind="gpu"']
+    overrides = [*settings, *on_gpus, *expand_shorthands(budget=budget, name=None)]
+    planned = read_recipe(find_recipe(recipe), overrides=overrides)
+    vocab_size, train_sequences = _STOCK_VOCABULARY, 0
+    try:
+        manifest = read_manifest(find_data_set(planned.data.shards))
+    except ShardError:
+        pass
+    else:
+        data, vocab_size = planned.data, manifest.vocab_size
+        train_sequences = count_sequences(
+            manifest.splits["train"], sequence_length=data.sequence_length, packing=data.packing
+        )
+    measured = estimate_from_datasheet(planned, devices, vocab_size=vocab_size, train_sequences=train_sequences)
+    return planned, make_plan_answer(planned, measured, folder=None)
+
+
+def _free_bytes(folder: Path | None) -> int | None:
     """None if the folder is not on this machine."""
+    if folder is None:
+        return None
     try:
         return shutil.disk_usage(folder).free
     except OSError:

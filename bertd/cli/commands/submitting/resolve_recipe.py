@@ -50,7 +50,7 @@ def resolve_recipe(
         BadParameter: the budget is not one.
     """
     path = find_recipe(recipe)
-    overrides = [*settings, *_expand_shorthands(budget=budget, name=name)]
+    overrides = [*settings, *expand_shorthands(budget=budget, name=name)]
     resolved = read_recipe(path, overrides=overrides)
     overrides.append(f"data.shards={_toml_string(str(_find_shards(resolved.data.shards, is_awaiting=is_awaiting)))}")
     if resolved.finetune.data is not None:
@@ -105,7 +105,7 @@ def _resolve_start_from(recipe: Recipe) -> str | None:
     return str(folder) if os.path.lexists(folder) else source
 
 
-def _expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
+def expand_shorthands(*, budget: str | None, name: str | None) -> list[str]:
     """--budget and --name as overrides of the recipe."""
     overrides = []
     if budget is not None:

@@ -76,6 +76,20 @@ def test_two_budgets_are_refused(bertd: Bertd, shards: Path) -> None:
     assert "not both" in said.err
 
 
+def test_gpus_that_are_not_here_are_estimated_and_it_says_so(bertd: Bertd) -> None:
+    said = bertd("plan", "fast", "--for", "24h", "--gpus", "8xA5000")
+
+    assert said.code == 0
+    assert "24h 00m of fast on 8 x A5000" in said.out
+    assert "estimated from the data sheet of A5000" in said.out
+    assert "nothing was measured" in said.out
+
+
+@pytest.mark.parametrize("more", [["--devices", "h20-1"], ["--devices", "h200", "--from", "7"]])
+def test_devices_that_are_unknown_or_measured_too_are_refused(more: list[str], bertd: Bertd) -> None:
+    assert bertd("plan", "fast", *more).code == 2
+
+
 def test_a_run_of_another_model_is_refused(bertd: Bertd, tmp_path: Path, shards: Path) -> None:
     run = make_run(tmp_path / "7-demo", make_recipe("model.layers=3"))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.model.flops import peak_flops
+from bertd.run.machine.gpu_datasheet import peak_flops
 
 
 @pytest.mark.parametrize(
