@@ -18,6 +18,7 @@ from bertd.records import (
     Evaluation,
     ExportRecord,
     GpuReading,
+    JobEnergy,
     JobKind,
     JobState,
     Keep,
@@ -112,6 +113,8 @@ class RunView(Record):
     export: ExportRecord | None = None
     alert: AlertRecord | None = None
     end: EndRecord | None = None
+    energy: JobEnergy | None = None
+    """Of its GPUs; None where nothing was measured."""
     restarts: int = 0
     steps_lost: int = 0
     """Steps that were lost and repeated, over all restarts; they stay charged."""
@@ -173,6 +176,8 @@ class JobView(Record):
     """It runs in these hours of the day alone, in the daemon's local time; only in the response for a single job."""
     position: int | None = None
     """Of a queued job: 1 for the one that is served first; only in the response for a single job."""
+    energy: JobEnergy | None = None
+    """Of its GPUs; None where nothing was measured; only in the response for a single job."""
     exit_status: int | None = None
     """Of a program that is over, negative for a signal; only in the response for a single job."""
     evaluation: Evaluation | None = None

@@ -46,6 +46,7 @@ from bertd.daemon.sweeps.sweep_driver import SweepDriver
 from bertd.daemon.sweeps.sweep_settings import SweepSettings
 from bertd.daemon.sweeps.sweep_views import SweepViews
 from bertd.daemon.telemetry.device_watch import DeviceWatch
+from bertd.daemon.telemetry.energy_meter import EnergyMeter
 from bertd.daemon.telemetry.job_alerts import JobAlerts
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
@@ -54,6 +55,7 @@ from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.tables.drained_devices import DrainedDevices
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.tables.sweep_table import SweepTable
+from bertd.run.ledger import boot_id
 from bertd.run.paths import StatePaths
 
 logger = logging.getLogger(__name__)
@@ -77,6 +79,7 @@ class Services:
     configuration: LiveConfiguration
     hooks: Hooks
     device_watch: DeviceWatch
+    energy_meter: EnergyMeter
 
     def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
         """The parts that the API's handlers call."""
@@ -183,6 +186,13 @@ def build_services(
         check_at_start=submissions.admit_at_start,
     )
     dependencies = Dependencies(database, queue, run_metrics=run_metrics)
+    energy_meter = EnergyMeter(
+        database,
+        queue,
+        states=devices.states,
+        power=lambda: configuration.values.power,
+        boot_id=boot_id(),
+    )
     views = Views(
         version=_version(paths, read_only=read_only),
         queue=queue,
@@ -193,6 +203,7 @@ def build_services(
         start_conditions=StartConditionViews(database, dependencies=dependencies),
         outlook=scheduler.outlook,
         drained=drained.askers,
+        energy=energy_meter.energy,
     )
     hub = EventHub(events)
     database.after_commit = hub.on_commit
@@ -243,6 +254,7 @@ def build_services(
         request_handler=request_handler,
         configuration=configuration,
         hooks=hooks,
+        energy_meter=energy_meter,
         device_watch=DeviceWatch(
             database,
             events,

@@ -21,6 +21,7 @@ from bertd.glue.training.train import train
 from bertd.glue.training.update import Updates
 from bertd.records import EndRecord, FinetuneSpec, Keep, ScoreRecord
 from bertd.run.atomic_files import atomic_write
+from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import JournalWriter
 from bertd.run.paths import JobPaths
 from bertd.run.recipe.schema import PrecisionSection
@@ -144,6 +145,7 @@ def finetune(
             charged_s=progress.elapsed_s(),
             reason="finished",
             detail=detail,
+            energy=read_job_energy(paths),
         )
     )
 

@@ -6,6 +6,7 @@ from bertd.records.checkpoints import KeptCheckpoint, KeptCheckpoints
 from bertd.records.command_job import CommandJobSpec, PrepareJob
 from bertd.records.commands import AlertRequest, BudgetRequest, Command, CommandKind
 from bertd.records.dependencies import Dependency
+from bertd.records.energy import JobEnergy
 from bertd.records.evaluation import Evaluation
 from bertd.records.finding import Finding, Severity
 from bertd.records.finetune import (
@@ -109,6 +110,7 @@ __all__ = [
     "GridSpec",
     "GridTrial",
     "JobKind",
+    "JobEnergy",
     "JobState",
     "JournalRecord",
     "Keep",

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bertd.records.commands import Command, CommandKind
+from bertd.records.energy import JobEnergy
 from bertd.records.finetune import Via
 from bertd.records.record import Record
 from bertd.records.states import BudgetUnit, ExitClass, JobState
@@ -404,6 +405,8 @@ class EndRecord(Record):
     """Share of the validation sequences that it is the loss of, as in a validation record."""
     export: str | None = None
     """Folder under exports/."""
+    energy: JobEnergy | None = None
+    """As the daemon had measured it, at most half a minute before; None where nothing was measured."""
 
 
 JournalRecord = Annotated[

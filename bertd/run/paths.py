@@ -6,7 +6,7 @@ STATE/                       the daemon's
     recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/  checkpoints/kept.json
     pause.json               only of a setting of a sweep: where it pauses by itself
     diagnostics/attempt-%06d/  stacks and logs of hung ranks, collected before they were killed
-    journal.jsonl  runner.json  outcome.json  control/%06d.json  logs/     <- JobPaths: every job has these
+    journal.jsonl  runner.json  outcome.json  energy.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
       finetune.json  journal.jsonl ...
   sweeps/SWEEP/              SweepPaths: sweep.toml  recipe.toml  winner.toml
@@ -103,6 +103,11 @@ class JobPaths:
     def outcome(self) -> Path:
         """Outcome, the last file that the runner writes."""
         return self.root / "outcome.json"
+
+    @property
+    def energy(self) -> Path:
+        """JobEnergy, written by the daemon while the job has GPUs."""
+        return self.root / "energy.json"
 
     @property
     def control(self) -> Path:

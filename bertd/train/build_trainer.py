@@ -12,6 +12,7 @@ from bertd.data.batches.batches import TrainBatches, validation_batches
 from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
+from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import JournalWriter
 from bertd.run.journal_digest import read_progress
 from bertd.run.ledger import ChargedClock
@@ -242,7 +243,7 @@ def _open_bookkeeping(
     journal.append(start)
     budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=progress.budget_plan(recipe.granted))
     commands = PendingCommands(paths.control, journal=journal, acknowledged=progress.acknowledged)
-    reporter = Reporter(budget=budget, journal=journal)
+    reporter = Reporter(budget=budget, journal=journal, read_energy=lambda: read_job_energy(paths))
     for code, message in warnings.items():
         reporter.alert(starting_point.state, code=code, message=message)
     checkpointer = AsyncCheckpointer(

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from bertd.cli.output.device_table import device_table
+from bertd.cli.output.energy_text import format_energy
 from bertd.cli.output.expected_times import describe_expected_times, describe_reason, format_expected
 from bertd.cli.output.tables import BOLD, CYAN, DIM, GREEN, RED, YELLOW, Cell, OutputStyle, Row, format_table, wrap_text
 from bertd.records import DependencyCondition, DependencyState, JobKind, JobState
@@ -233,6 +234,8 @@ def job_text(job: JobView, run: RunView | None, scores: Sequence[ScoreView], *, 
         ("progress", _describe_progress(job, now=now)),
         ("measured", "" if job.evaluation is None else f"{job.evaluation.model} on {job.evaluation.shards}"),
     ]
+    if job.energy:
+        fields.append(("energy", format_energy(job.energy)))
     fields += _run_fields(run, now=now) if run else []
     lines = [
         f"{style.paint(name.ljust(11), DIM)} {wrap_text(terminal_line(value), style=style, indent=12)}"

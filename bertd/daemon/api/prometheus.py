@@ -88,6 +88,12 @@ _RUN_METRICS: tuple[_Metric[RunView], ...] = (
         "When the run's newest alert came.",
         lambda run: run.alert.t if run.alert else None,
     ),
+    _Metric(
+        "bertd_run_energy_joules",
+        "Energy of the run's GPUs, as far as measured.",
+        lambda run: None if run.energy is None else run.energy.gpu_kwh * 3.6e6,
+        is_counter=True,
+    ),
     _Metric("bertd_run_restarts", "Restarts of the run's ranks.", lambda run: run.restarts, is_counter=True),
     _Metric(
         "bertd_run_steps_lost",

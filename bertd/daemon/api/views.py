@@ -35,7 +35,7 @@ from bertd.jobs.store.lifecycle import ENDED, FINAL
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
-from bertd.records import PROGRAM_KINDS, BudgetUnit, JobKind, JobState, PauseKind
+from bertd.records import PROGRAM_KINDS, BudgetUnit, JobEnergy, JobKind, JobState, PauseKind
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
 from bertd.run.paths import JobPaths, RunPaths
@@ -108,6 +108,7 @@ class Views:
         start_conditions: StartConditionViews,
         outlook: Outlook,
         drained: Callable[[], Mapping[str, str]] = dict,
+        energy: Callable[[int], JobEnergy | None] = lambda job_id: None,
     ) -> None:
         self.version = version
         self._queue = queue
@@ -118,6 +119,7 @@ class Views:
         self._start_conditions = start_conditions
         self._outlook = outlook
         self._drained = drained
+        self._energy = energy
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
         self._ended_progress = EndedViews[float | None]()
@@ -127,7 +129,7 @@ class Views:
     def job(self, job: Job) -> JobView:
         """One job."""
         view = self._start_conditions.with_conditions(self._job(job, leases=self._queue.leases()), job)
-        view = view.model_copy(update={"position": self._queue.position(job)})
+        view = view.model_copy(update={"position": self._queue.position(job), "energy": self._energy(job.id)})
         return with_program(view, job) if job.kind in PROGRAM_KINDS else view
 
     def jobs(
@@ -173,7 +175,9 @@ class Views:
             RecipeError: its recipe is missing or was changed by hand.
         """
         summary = self._run_metrics.summary(job)
-        return self._ended_runs.get(job, summary, build=lambda: self._build_run(job, summary))
+        view = self._ended_runs.get(job, summary, build=lambda: self._build_run(job, summary))
+        # Not kept with a run that has ended: the price may change.
+        return view.model_copy(update={"energy": self._energy(job.id)})
 
     def _build_run(self, job: Job, summary: JournalSummary) -> RunView:
         recipe = self._run_metrics.recipe(Path(job.folder))

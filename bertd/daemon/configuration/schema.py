@@ -45,6 +45,12 @@ class DevicesSection(_Section):
     4."""
 
 
+class PowerSection(_Section):
+    price: Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)] | None = None
+    """Of one kWh; unset: no cost is shown."""
+    currency: Annotated[str, Field(pattern=r"^[A-Za-z]{1,8}$")] = "EUR"
+
+
 class LimitsSection(_Section):
     queued_jobs_per_user: Annotated[int, Field(ge=1, le=_MAX_QUEUED_JOBS)] = 10_000
     """Jobs of one user that have not ended; who has as many can queue no more. Root and the daemon's own user have
@@ -171,6 +177,7 @@ class Configuration(_Section):
 
     daemon: DaemonSection = DaemonSection()
     devices: DevicesSection = DevicesSection()
+    power: PowerSection = PowerSection()
     limits: LimitsSection = LimitsSection()
     commands: CommandsSection = CommandsSection()
     webhooks: WebhooksSection = WebhooksSection()

@@ -22,6 +22,7 @@ from bertd.records import EndRecord, ExportRecord, JobState, Outcome
 from bertd.run.amounts.durations import format_duration
 from bertd.run.budget import find_time_left
 from bertd.run.checkpoint_index import read_checkpoint_index
+from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import append_records
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.log import log_line
@@ -124,6 +125,7 @@ class BudgetEnd:
             detail=f"{shortage}; the checkpoint of step {step} is exported",
             validation_loss=_read_validation_loss(self._paths, checkpoint=export.name),
             export=export.name,
+            energy=read_job_energy(self._paths),
         )
         written = ExportRecord(
             t=end.t,

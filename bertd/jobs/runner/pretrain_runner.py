@@ -40,6 +40,7 @@ from bertd.records import (
     Outcome,
     RestartRecord,
 )
+from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import append_records
 from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.ledger_repair import repair_ledger
@@ -279,6 +280,7 @@ class PretrainRunner:
                     charged_s=self._ledger.state.ticked_s,
                     reason="failed",
                     detail=outcome.reason,
+                    energy=read_job_energy(self._paths),
                 )
             )
         return outcome

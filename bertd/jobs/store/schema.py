@@ -165,6 +165,17 @@ CREATE TABLE budget_milestones (
     "ALTER TABLE jobs ADD COLUMN place REAL;",
     # Empty for a job without a group.
     "ALTER TABLE jobs ADD COLUMN group_name TEXT NOT NULL DEFAULT '';",
+    """
+CREATE TABLE job_energy (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    t REAL NOT NULL,                -- when it was last added up
+    gpu_j REAL NOT NULL,
+    measured_s REAL NOT NULL,       -- seconds of one GPU, as unmeasured_s
+    unmeasured_s REAL NOT NULL,
+    boot_id TEXT NOT NULL,          -- of the counters
+    counters_j TEXT NOT NULL        -- of each GPU that it has, as the card counts
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bertd.records import (
     CheckpointRecord,
     EndRecord,
     ExportRecord,
+    JobEnergy,
     JobState,
     JournalRecord,
     RollbackRecord,
@@ -48,7 +49,15 @@ class StepMetrics:
 class Reporter:
     """Builds the journal records of one run."""
 
-    def __init__(self, *, budget: BudgetTracker, journal: RecordSink) -> None:
+    def __init__(
+        self,
+        *,
+        budget: BudgetTracker,
+        journal: RecordSink,
+        read_energy: Callable[[], JobEnergy | None] = lambda: None,
+    ) -> None:
+        """`read_energy`: what the run has used so far, for its end record."""
+        self._read_energy = read_energy
         self._budget = budget
         self._journal = journal
         self._sleep_watch = SleepWatch()
@@ -190,6 +199,7 @@ class Reporter:
                 validation_loss=state.validation_loss,
                 validation_share=state.validation_share,
                 export=export.name,
+                energy=self._read_energy(),
             )
         )
 

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.errors import StorageError
-from bertd.records import AlertRecord, JobState
+from bertd.records import AlertRecord, JobEnergy, JobState
 from tests.cli import samples
 from tests.daemon.api.in_process_api import InProcessApi
 
@@ -53,8 +53,11 @@ def full_text() -> bytes:
     assert run.step is not None
     alert = AlertRecord(t=1.0, step=1, level="warning", code="spike", message="x")
     step = run.step.model_copy(update={"mfu": 0.4, "loss_scale": 8.0, "memory_bytes": 5})
+    energy = JobEnergy(t=1.0, gpu_kwh=2.0, measured_s=9.0, unmeasured_s=0.0)
     budget = run.budget.model_copy(update={"reserve_s": 30.0, "remaining_s": 5.0, "projected_step": 9})
-    run = run.model_copy(update={"step": step, "alert": alert, "budget": budget, "best_validation": 3.0})
+    run = run.model_copy(
+        update={"step": step, "alert": alert, "budget": budget, "best_validation": 3.0, "energy": energy}
+    )
     latencies.observe_request(method="GET", operation="get_jobs", status=200, seconds=0.1)
     latencies.timed(lambda: None)()
     device = status.devices[0].model_copy(update={"job_ids": [7]})

@@ -13,6 +13,9 @@ state_dir = "/srv/other"
 keep_running_on_stop = true
 [devices]
 finetunings_per_gpu = 3
+[power]
+price = 0.31
+currency = "CHF"
 [limits]
 queued_jobs_per_user = 7
 [commands]

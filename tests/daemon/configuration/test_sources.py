@@ -39,6 +39,8 @@ def test_a_later_source_overrides_key_by_key_and_is_named(tmp_path: Path) -> Non
         ("daemon.state_dir", "/srv/b", str(first)),
         ("daemon.keep_running_on_stop", True, "--keep-running-on-stop"),
         ("devices.finetunings_per_gpu", 3, str(own)),
+        ("power.price", None, "default"),
+        ("power.currency", "EUR", "default"),
         ("limits.queued_jobs_per_user", 20, str(system / "bertd.toml.d" / "20.toml")),
         ("commands.for_operators", True, "default"),
         ("webhooks.allowed_hosts", None, "default"),

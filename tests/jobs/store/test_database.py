@@ -16,6 +16,7 @@ from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
 from bertd.jobs.store.tables.dependency_table import DependencyTable
+from bertd.jobs.store.tables.energy_table import EnergyRow, EnergyTable
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.tables.retry_table import Retries, RetryTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
@@ -243,6 +244,24 @@ def test_a_queue_of_the_tenth_version_gets_places_and_groups(path: Path) -> None
     queue = Queue(database, EventLog(database))
     assert [job.id for job in queue.waiting()] == [2, 1] == [job.id for job in queue.most_relevant(limit=9)][::1]
     assert [queue.position(queue.get(id)) for id in (1, 2)] == [2, 1]
+    database.close()
+
+
+def test_a_queue_of_the_twelfth_version_gets_the_energy_of_jobs(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:11])} PRAGMA user_version = 12;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = "1, 'pretrain', 'x', 'running', '', 0, '1-x', 'runs/1-x', 'gpu', 1, 0, 0.0"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    row = EnergyRow(t=5.0, gpu_j=3.0, measured_s=2.0, boot_id="b", counters_j={"GPU-a": 9.0})
+    database = Database(path)
+    assert EnergyTable(database).of_job(1) is None
+    with database.transaction():
+        EnergyTable(database).put(1, row)
+    database.close()
+    database = Database(path)
+    assert EnergyTable(database).of_job(1) == row
     database.close()
 
 

@@ -7,6 +7,7 @@ import pytest
 from bertd.api.models import SubmitPretrain
 from bertd.errors import DeviceError
 from bertd.records import AlertRecord, DevicesRecord, JobState
+from bertd.run.job_energy import read_job_energy
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.jobs.runner_box import recipe_text
@@ -106,3 +107,22 @@ def test_a_card_that_is_gone_when_the_daemon_starts_is_left_out(cold: DaemonBox)
     assert event.text == "GPU 1 is left out: GPU is lost; restart the machine or reset the GPU"
     with pytest.raises(DeviceError, match="this machine has 7 .GPU 1 is left out: GPU is lost.; --set devices.count=7"):
         submit(cold, count=8)
+
+
+def test_the_energy_of_a_run_is_shown_and_in_its_folder(gpus: DaemonBox) -> None:
+    gpus.plan(Plan(hold_at=3))
+    id = submit(gpus, count=4)
+    gpus.wait_for_step(id, 3)
+
+    def is_measured() -> bool:
+        return gpus.client.run(id).energy is not None and gpus.client.job(id).energy is not None
+
+    wait_for(is_measured, what=gpus.log)
+    gpus.client.pause(id)
+    gpus.wait_for_state(id, JobState.PAUSED)
+    gpus.release()
+    stored = read_job_energy(gpus.run_paths(id))
+    energy = gpus.client.job(id).energy
+    assert stored is not None and energy is not None
+    assert energy.gpu_kwh == stored.gpu_kwh > 0
+    assert energy.cost is None

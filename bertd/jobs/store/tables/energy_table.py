@@ -1,0 +1,50 @@
+"""The energy that jobs have used, and the cards' own counters when it was last added up."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from bertd.jobs.store.database import Database
+
+
+@dataclass(frozen=True)
+class EnergyRow:
+    """Of one job."""
+
+    t: float
+    gpu_j: float = 0.0
+    measured_s: float = 0.0
+    """Seconds of one GPU."""
+    unmeasured_s: float = 0.0
+    boot_id: str = ""
+    """Of the counters: the driver begins them again."""
+    counters_j: dict[str, float] = field(default_factory=dict)
+    """By GPU, while the job has it."""
+
+
+class EnergyTable:
+    """Reads and writes rows."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of_job(self, job_id: int) -> EnergyRow | None:
+        """None where nothing was noted."""
+        row = self._database.execute(
+            "SELECT t, gpu_j, measured_s, unmeasured_s, boot_id, counters_j FROM job_energy WHERE job_id = ?", (job_id,)
+        ).fetchone()
+        if row is None:
+            return None
+        return EnergyRow(**{**dict(row), "counters_j": json.loads(row["counters_j"])})
+
+    def put(self, job_id: int, row: EnergyRow) -> None:
+        """Replace a job's row, within the caller's transaction."""
+        self._database.execute(
+            "INSERT OR REPLACE INTO job_energy (job_id, t, gpu_j, measured_s, unmeasured_s, boot_id, counters_j)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(job_id, row.t, row.gpu_j, row.measured_s, row.unmeasured_s, row.boot_id),
+                json.dumps(row.counters_j),
+            ),
+        )
