@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from bertd.api.models import (
     AnySubmission,
     AuditView,
+    CloneRequest,
     ConfigurationKeyView,
     DeviceView,
     EventView,
@@ -29,6 +30,7 @@ from bertd.api.models import (
     LogView,
     MachineView,
     MoveRequest,
+    RecipeView,
     RunView,
     ScoreView,
     SeriesAxis,
@@ -79,6 +81,10 @@ class Client(TypedRequests):
     def run(self, id: JobId) -> RunView:
         """One pretraining by run id, job number or @."""
         return self._get(RunView, f"/v1/runs/{path_segment(id)}")
+
+    def recipe(self, id: JobId) -> RecipeView:
+        """The recipe of one run."""
+        return self._get(RecipeView, f"/v1/runs/{path_segment(id)}/recipe")
 
     def series(
         self,
@@ -336,6 +342,10 @@ class Client(TypedRequests):
     def priority(self, id: JobId, priority: int) -> JobView:
         """Set a job's priority; higher goes first."""
         return self._post_job(f"/v1/jobs/{path_segment(id)}/priority", json.dumps({"priority": priority}))
+
+    def clone(self, id: JobId, request: CloneRequest) -> JobView:
+        """Queue a job like another one, with changes; it is durable when this returns."""
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/clone", record_body(request))
 
     def move(self, id: JobId, *, to: Literal["before", "after", "first", "last"], job: JobId | None = None) -> JobView:
         """Move a waiting job in the queue: before or after `job`, or to the head or the end of the queue."""

@@ -618,6 +618,32 @@ class SubmitExport(ProgramSubmission):
     """The absolute path of the folder to make; None for exports/step-N of the run."""
 
 
+class CloneRequest(Record):
+    """Body of POST /v1/jobs/{id}/clone: what is other than in the job that is cloned."""
+
+    settings: Annotated[list[str], Field(max_length=1_000)] = []
+    """KEY=VALUE: of a run section.key of its recipe, of other jobs a key of what was submitted, such as lr or argv."""
+    priority: Priority | None = None
+    """Null for that of the job."""
+    group: GroupName | None = None
+    """Null for that of the job."""
+    after: DependencyNames = []
+    """As in a submission; what the job waited for is not taken over, nor are its times."""
+    after_any: DependencyNames = []
+    begin: str | None = Field(default=None, min_length=1, max_length=100)
+    only: str | None = Field(default=None, min_length=1, max_length=100)
+    hold: bool = False
+    """Of a run or a command."""
+
+
+class RecipeView(Record):
+    """The recipe of a run."""
+
+    run_id: str
+    toml: str
+    """Resolved, with every value."""
+
+
 class MoveRequest(Record):
     """Body of POST /v1/jobs/{id}/move: where a waiting job goes in the queue."""
 

@@ -17,7 +17,7 @@ from bertd.cli.commands import budget, job_commands, logs, programs, query_comma
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.planning import plan
 from bertd.cli.commands.scoring import evaluate, export, glue_submission
-from bertd.cli.commands.submitting import finetune, submit, sweep
+from bertd.cli.commands.submitting import clone, finetune, submit, sweep
 from bertd.cli.forwarding import FORWARD_ALL_ARGUMENTS, ForwardingCommand
 
 Command = Callable[..., None]
@@ -31,6 +31,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
             query_commands.jobs,
             device_commands.devices,
             query_commands.show,
+            clone.recipe,
             logs.logs,
             query_commands.scores,
             sweep.sweeps,

@@ -31,6 +31,7 @@ from bertd.api.models import (
     HookView,
     JobView,
     LogView,
+    RecipeView,
     RunView,
     ScoreView,
     SeriesView,
@@ -39,6 +40,7 @@ from bertd.api.models import (
 from bertd.api.problem import PROBLEM_MEDIA_TYPE, build_problem
 from bertd.api.sweep_models import SweepView
 from bertd.records import JobKind, JobState, Record
+from bertd.run.recipe.load import find_recipe
 from tests.cli import samples
 
 
@@ -144,6 +146,8 @@ class FakeDaemon:
                 return _ok(self.runs)
             case ["runs", id, "series"]:
                 return _ok(SeriesView(run_id=id, x="step", columns={"loss": [(1.0, 5.0), (2.0, float("nan"))]}))
+            case ["runs", id, "recipe"]:
+                return _ok(RecipeView(run_id=id, toml=find_recipe("demo").read_text()))
             case ["runs", _]:
                 return _ok(self.runs[0])
             case ["series"]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bertd.api.models import (
     AnySubmission,
+    CloneRequest,
     GarbageDeletedView,
     GridEstimateView,
     MoveRequest,
@@ -27,6 +28,7 @@ from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.admission.start_times import read_start_times
 from bertd.daemon.api.audited_changes import AuditedChanges, Mutation
 from bertd.daemon.api.views import Views
+from bertd.daemon.cloned_submissions import make_clone
 from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
 from bertd.daemon.garbage.find_garbage import Garbage
@@ -45,6 +47,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.jobs.store.queue import Job, Queue
+from bertd.jobs.store.tables.retry_table import RetryTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.records import BudgetRequest
@@ -93,6 +96,7 @@ class RequestHandler:
         self._dependencies = dependencies
         self._submitted_paths = SubmittedPaths()
         self._start_times = StartTimesTable(database)
+        self._retries = RetryTable(database)
         self._job_actions = job_actions
         self._budget_changes = budget_changes
         self._device_drains = device_drains
@@ -215,6 +219,12 @@ class RequestHandler:
             if change.is_new:
                 change.finish(self._views.job(self._job_actions.prioritize(self.job(name), priority=priority)))
         return change.answer
+
+    def make_clone(self, name: str, request: CloneRequest, peer: Peer) -> AnySubmission:
+        """The submission of a job like another one; raises for who may not submit."""
+        self.changes.check_allowed(peer)
+        job = self.job(name)
+        return make_clone(job, request, num_retries=self._retries.of_job(job.id).num_allowed)
 
     def move(self, name: str, request: MoveRequest, mutation: Mutation) -> Answer:
         """Move a waiting job in the queue."""

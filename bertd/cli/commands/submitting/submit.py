@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from bertd.cli.commands.submitting.clone import LikeOption, clone_job, require_options_of_a_clone, was_given
 from bertd.cli.commands.submitting.submit_command import (
     CommandOption,
     CpusOption,
@@ -74,6 +75,7 @@ def submit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
     ] = False,
+    like: LikeOption = None,
     command: CommandOption = False,
     devices: DevicesOption = 0,
     cpus: CpusOption = 1,
@@ -85,6 +87,22 @@ def submit(
     json: JsonOption = False,
 ) -> None:
     """Queue a pretraining, or with --command any program. A recipe is checked first, so a mistake costs nothing."""
+    if like is not None:
+        from bertd.api.models import CloneRequest
+
+        require_options_of_a_clone(context)
+        request = CloneRequest(
+            settings=set_ or [],
+            priority=priority if was_given(context, "priority") else None,
+            group=group,
+            after=split_jobs(after),
+            after_any=split_jobs(after_any),
+            begin=begin,
+            only=only,
+            hold=hold,
+        )
+        clone_job(like, request, socket=socket, json=json)
+        return
     require_options_of_one_kind(context, is_command=command)
     if command:
         order = make_command(

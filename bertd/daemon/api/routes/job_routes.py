@@ -9,7 +9,7 @@ from fastapi import APIRouter, Body, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from bertd.api.models import GridEstimateView, JobView, LogView, MoveRequest, Priority, Submit, SubmitGrid
+from bertd.api.models import CloneRequest, GridEstimateView, JobView, LogView, MoveRequest, Priority, Submit, SubmitGrid
 from bertd.daemon.api.answers import (
     CHANGE_ONE,
     FIND,
@@ -126,6 +126,16 @@ async def post_priority(request: Request, id: str, body: PriorityBody, key: Idem
     """Change a waiting job's place in the queue."""
     mutation = await read_mutation(request, key)
     return answer_response(services_of(request).request_handler.prioritize(id, body.priority, mutation))
+
+
+@router.post("/jobs/{id}/clone", status_code=201, response_model=JobView, responses=CHANGE_ONE)
+async def post_clone(request: Request, id: str, body: CloneRequest, key: IdempotencyKey = None) -> Response:
+    """Queue a job like another one, with changes."""
+    mutation = await read_mutation(request, key)
+    handler = services_of(request).request_handler
+    order = handler.make_clone(id, body, mutation.peer)
+    problem = await handler.find_problem(order, mutation.peer)
+    return answer_response(handler.submit(order, mutation, problem=problem))
 
 
 @router.post("/jobs/{id}/move", status_code=202, response_model=JobView, responses=CHANGE_ONE)

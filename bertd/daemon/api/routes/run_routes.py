@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from bertd.api.models import RunView, ScoreView
+from bertd.api.models import RecipeView, RunView, ScoreView
 from bertd.daemon.api.answers import (
     CHANGE_ONE,
     FIND,
@@ -18,6 +20,7 @@ from bertd.daemon.api.api_services import services_of
 from bertd.daemon.api.read_request import IdempotencyKey, PageCursor, PageSize, read_mutation
 from bertd.daemon.api.views import MAX_LISTED_JOBS, NEWEST
 from bertd.records import BudgetRequest
+from bertd.run.recipe.load import format_recipe
 
 router = APIRouter()
 
@@ -34,6 +37,16 @@ async def get_run(request: Request, id: str) -> Response:
     """One run, by run id, job id or @."""
     services = services_of(request)
     return json_response(services.views.run_with_checkpoints(services.request_handler.run(id)))
+
+
+@router.get("/runs/{id}/recipe", response_model=RecipeView, responses=FIND)
+async def get_recipe(request: Request, id: str) -> Response:
+    """The recipe of one run, with every value."""
+    services = services_of(request)
+    job = services.request_handler.run(id)
+    return json_response(
+        RecipeView(run_id=job.run_id, toml=format_recipe(services.run_metrics.recipe(Path(job.folder))))
+    )
 
 
 @router.get("/scores", response_model=list[ScoreView], responses=FIND)
