@@ -72,6 +72,7 @@ class AsyncClient:
     past_events = _in_thread(Client.past_events)
     submit = _in_thread(Client.submit)
     estimate_grid = _in_thread(Client.estimate_grid)
+    estimate_lend = _in_thread(Client.estimate_lend)
     submit_sweep = _in_thread(Client.submit_sweep)
     cancel_sweep = _in_thread(Client.cancel_sweep)
     pause = _in_thread(Client.pause)

@@ -27,6 +27,7 @@ from bertd.api.models import (
     HookTestView,
     HookView,
     JobView,
+    LendEstimateView,
     LogView,
     MachineView,
     MoveRequest,
@@ -36,6 +37,7 @@ from bertd.api.models import (
     SeriesAxis,
     SeriesView,
     StatusView,
+    SubmitFinetune,
     SubmitGrid,
     VersionView,
 )
@@ -299,6 +301,15 @@ class Client(TypedRequests):
             BertdError: the daemon would refuse the grid.
         """
         return self._parse(GridEstimateView, self._post("/v1/grids/estimate", record_body(grid)))
+
+    def estimate_lend(self, order: SubmitFinetune | SubmitGrid) -> LendEstimateView:
+        """Which pretraining a submission with `now` would pause, and what that costs; nothing is queued.
+
+        Raises:
+            ClientError: a name or a path in it is not Unicode text.
+            BertdError: the daemon would refuse the submission.
+        """
+        return self._parse(LendEstimateView, self._post("/v1/lends/estimate", record_body(order)))
 
     def submit_sweep(self, order: SubmitSweep) -> SweepView:
         """Begin a sweep; it is durable when this returns.

@@ -23,6 +23,7 @@ from bertd.records import (
     JobState,
     Keep,
     KeptCheckpoint,
+    LendState,
     MarkerGridState,
     OwnTask,
     PauseKind,
@@ -133,6 +134,23 @@ class DependencyView(Record):
     is_met: bool
 
 
+class LendView(Record):
+    """A lend: a pretraining is paused while other jobs have its devices, and then continues by itself."""
+
+    id: int
+    state: LendState
+    run_job_id: int
+    """The pretraining."""
+    job_ids: list[int]
+    """The jobs that have its devices, or get them."""
+    is_hot: bool
+    """It keeps its memory meanwhile."""
+    asked_by: str
+    created_t: float
+    expected_return_t: float | None
+    """When it is expected to continue; None where a job has no known end."""
+
+
 class JobView(Record):
     """One row of the queue."""
 
@@ -165,6 +183,8 @@ class JobView(Record):
     expected_end_t: float | None = None
     """Of a job that runs or is queued, from its budget, its measured speed or its time limit; None where it is not
     known."""
+    lend: LendView | None = None
+    """Of a pretraining that lends its devices, and of the jobs that borrow them; None for others."""
     argv: list[str] = []
     """Of a job that is one program; only in the response for a single job. Whoever can list the
     machine's processes sees it, too."""
@@ -360,8 +380,8 @@ class EventView(Record):
     id: int
     t: float
     type: str
-    """The journal record's kind, or what else it is of: job (a change of the queue), device, grid, sweep, milestone,
-    hook, garbage, configuration."""
+    """The journal record's kind, or what else it is of: job (a change of the queue), device, grid, lending, sweep,
+    milestone, hook, garbage, configuration."""
     job_id: int | None
     run_id: str | None
     text: str
@@ -491,7 +511,15 @@ class SubmitPretrain(Submission):
     hold: bool = False
 
 
-class SubmitFinetune(Submission):
+class LendingSubmission(Submission):
+    """What the body has for a finetuning or a grid of them."""
+
+    now: PauseKind | None = None
+    """Pause a pretraining, run this on its devices, then let it continue by itself; None: wait for devices. hot: the
+    pretraining keeps its memory beside this job, so nothing is charged. Not with after, after_any, begin or only."""
+
+
+class SubmitFinetune(LendingSubmission):
     """Body of POST /v1/jobs for a finetuning."""
 
     kind: Literal["finetune"] = "finetune"
@@ -512,7 +540,7 @@ class SubmitFinetune(Submission):
     warmup: float = Field(default=0.06, ge=0, lt=1)
 
 
-class SubmitGrid(Submission):
+class SubmitGrid(LendingSubmission):
     """Body of POST /v1/jobs for a grid of finetunings."""
 
     kind: Literal["grid"] = "grid"
@@ -678,6 +706,30 @@ class GridEstimateView(Record):
     """By measured task: batch sizes of which none has. An epoch is taken to need as long as with the nearest one."""
 
 
+class LendEstimateView(Record):
+    """What a finetuning with `now` would do to a pretraining, and what that costs."""
+
+    run_job_id: int | None
+    """The pretraining that is paused; None if none has to be."""
+    run_id: str | None
+    lend: int | None
+    """The lend that it joins, if the pretraining is paused for another job already."""
+    is_hot: bool
+    num_devices: int
+    """That the job gets."""
+    save_s: float | None
+    """Charged seconds to save, as its newest checkpoint took; 0 if nothing is charged, None if it has none."""
+    start_s: float | None
+    """Charged seconds until it trains again, as its newest start took."""
+    charged_s: float | None
+    """Both; None if one is not known."""
+    remaining_s: float | None
+    """Charged seconds that it has left to train; None where that is not known."""
+    wall_s: float | None
+    """How long the job is expected to take; None where nothing like it was measured."""
+
+
+LendRequest = Annotated[SubmitFinetune | SubmitGrid, Field(discriminator="kind")]
 AnySubmission: TypeAlias = (
     SubmitPretrain | SubmitFinetune | SubmitGrid | SubmitCommand | SubmitPrepare | SubmitEvaluate | SubmitExport
 )

@@ -12,7 +12,7 @@ from typer.core import TyperCommand
 
 import bertd
 from bertd.cli import exit_codes
-from bertd.cli.argument_parsing import CommandWithNegativeNumbers, PlainWordsGroup
+from bertd.cli.argument_parsing import CommandWithBareNow, CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import budget, job_commands, logs, programs, query_commands, reporting
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.planning import plan
@@ -121,6 +121,7 @@ def _register(app: typer.Typer, command: Command, *, panel: str, original: Comma
         app.command(rich_help_panel=panel, cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(command)
     else:
         cls = CommandWithNegativeNumbers if original in _WITH_NEGATIVE_NUMBERS else TyperCommand
+        cls = CommandWithBareNow if original is finetune.finetune else cls
         app.command(help=_help_text(original), rich_help_panel=panel, cls=cls)(command)
 
 

@@ -34,6 +34,13 @@ class CommandWithNegativeNumbers(TyperCommand):
         return super().parse_args(ctx, ["--help" if word == "-h" else word for word in args])
 
 
+class CommandWithBareNow(TyperCommand):
+    """A subcommand with the option `--now`, which may have a value (`--now=hot`), and need not: it then is cold."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:  # noqa: D102 - as the base class
+        return super().parse_args(ctx, ["--now=cold" if word == "--now" else word for word in args])
+
+
 def _reword(error: BadParameter) -> None:
     from pydantic import ValidationError
 

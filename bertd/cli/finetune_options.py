@@ -14,6 +14,7 @@ from bertd.cli.completion import complete_run, complete_task
 Metric = Literal["accuracy", "f1", "matthews", "pearson", "spearman"]
 Kept = Literal["nothing", "best"]
 ViaName = Literal["mnli"]
+NowKind = Literal["cold", "hot"]
 PresetName = Literal["quick", "fair", "paper", "modern", "search"]
 
 
@@ -210,6 +211,17 @@ WarmupOption = Annotated[
 EpochsOption = Annotated[
     int, typer.Option("--epochs", min=1, rich_help_panel=_OF_ONE, help="Passes over the training set.")
 ]
+NowOption = Annotated[
+    NowKind | None,
+    typer.Option(
+        "--now",
+        metavar="[=hot]",
+        help="Pause the pretraining that has the devices, run this on them, then let it continue by itself; says first "
+        "what that costs, and asks. --now=hot: the pretraining keeps its memory, if there is room for both.",
+        show_default=False,
+    ),
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="With --now: do not ask.")]
 DryRunOption = Annotated[
     bool,
     typer.Option(

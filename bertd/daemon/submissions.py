@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
-from bertd.api.models import GridEstimateView, Submission, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.api.models import GridEstimateView, LendingSubmission, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.data_set import require_usable_data
 from bertd.daemon.admission.finetuning import (
     require_export,
@@ -147,8 +147,13 @@ class Submissions:
         if any(self._queue.get(each.on_job_id).kind is JobKind.PREPARE for each in others):
             self.admit(read_recipe(RunPaths(Path(job.folder)).recipe), name=job.run_id)
 
-    def submit_finetuning(self, request: SubmitFinetune, *, uid: int, now: float) -> Job:
-        """Queue a finetuning.
+    def submit_finetuning(
+        self, request: SubmitFinetune, *, uid: int, now: float, most_devices: int | None = None
+    ) -> Job:
+        """Queue a finetuning: on one GPU, or on the cores of the machine.
+
+        Args:
+            most_devices: None for every core.
 
         Raises:
             CheckpointError: the run has no such export.
@@ -165,14 +170,14 @@ class Submissions:
             JobKind.FINETUNE,
             name=request.task,
             device_kind="gpu" if has_gpu else "cpu",
-            num_devices=1 if has_gpu else self._inventory.cpu_slots,
+            num_devices=1 if has_gpu else min(self._inventory.cpu_slots, most_devices or self._inventory.cpu_slots),
             priority=request.priority,
             group=request.group,
             hold=False,
             uid=uid,
             now=now,
         )
-        chosen = request.model_dump(exclude={"kind", "run", *Submission.model_fields})
+        chosen = request.model_dump(exclude={"kind", "run", *LendingSubmission.model_fields})
         if request.own is not None:
             chosen["max_length"] = request.own.max_length
         spec = FinetuneSpec(source=str(export), source_name=source, **chosen)
@@ -213,9 +218,18 @@ class Submissions:
         choose_folder = self._finetune_folder(plan.spec.source_name, run_id)
         return self._new_jobs.enqueue(job, choose_folder=choose_folder, write_files=write_files)
 
-    def estimate_grid(self, request: SubmitGrid) -> GridEstimateView:
+    def estimate_grid(self, request: SubmitGrid, *, most_devices: int | None = None) -> GridEstimateView:
         """What a grid would take; raises what `submit_grid` does."""
-        return self._plan_grid(request)[0].estimate()
+        return self._plan_grid(request, most_devices=most_devices)[0].estimate()
+
+    def estimate_finetuning(self, request: SubmitFinetune) -> float | None:
+        """Seconds from its start to its end, by an earlier one; None if there is none like it.
+
+        Raises:
+            CheckpointError: the run has no such export.
+        """
+        export, _, _ = self._find_export(request.run)
+        return self._speeds.find_finetuning(export, request, device_kind="gpu" if self._inventory.gpus else "cpu")
 
     def _plan_grid(self, request: SubmitGrid, *, most_devices: int | None = None) -> tuple[GridPlan, str | None]:
         """The plan, and the run of its export; None for an export given by its path."""

@@ -27,6 +27,7 @@ from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfi
 from bertd.daemon.garbage.collect import GarbageCollector
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.hooks.hooks import Hooks
+from bertd.daemon.lending.lend_requests import LendRequests
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.program_submissions import ProgramSubmissions
@@ -202,6 +203,7 @@ def build_services(
         marker_grids=marker_grid_table,
         start_conditions=StartConditionViews(database, dependencies=dependencies),
         outlook=scheduler.outlook,
+        lends=scheduler.lends,
         drained=drained.askers,
         energy=energy_meter.energy,
     )
@@ -212,6 +214,17 @@ def build_services(
         database=database,
         queue=queue,
         submissions=submissions,
+        lend_requests=LendRequests(
+            database=database,
+            queue=queue,
+            lends=scheduler.lends,
+            submissions=submissions,
+            run_metrics=run_metrics,
+            inventory=devices.inventory,
+            sweeps=sweep_table,
+            drained=drained.askers,
+            devices=views.devices,
+        ),
         command_submissions=CommandSubmissions(
             paths, database=database, queue=queue, inventory=devices.inventory, quotas=quotas
         ),

@@ -40,6 +40,7 @@ from bertd.records.journal import (
     ExportRecord,
     GridRecord,
     JournalRecord,
+    LendRecord,
     RestartRecord,
     RollbackRecord,
     ScoreRecord,
@@ -50,6 +51,7 @@ from bertd.records.journal import (
     ValidationRecord,
     journal_record_adapter,
 )
+from bertd.records.lend import BorrowerState, LendState
 from bertd.records.record import Record
 from bertd.records.runner import Outcome, RunnerIdentity
 from bertd.records.score_comparison import (
@@ -81,6 +83,7 @@ __all__ = [
     "PrepareJob",
     "AlertRecord",
     "AlertRequest",
+    "BorrowerState",
     "BudgetRecord",
     "BudgetRequest",
     "BudgetUnit",
@@ -116,6 +119,8 @@ __all__ = [
     "Keep",
     "KeptCheckpoint",
     "KeptCheckpoints",
+    "LendRecord",
+    "LendState",
     "MeanDifference",
     "MIN_SEEDS",
     "MarkerGridState",

@@ -387,6 +387,28 @@ class GridRecord(Record):
     """Those tasks."""
 
 
+class LendRecord(Record):
+    """The run was paused so that other jobs could have its devices, and is about to continue."""
+
+    kind: Literal["lend"] = "lend"
+    t: float
+    step: int
+    """At which it was paused."""
+    lend: int
+    """Number of the lend."""
+    jobs: list[int]
+    """Numbers of the jobs."""
+    asked_by: str
+    began_t: float
+    wall_s: float
+    """From the request until now. Of it only the save was charged; the record `startup` that follows has what the start
+    costs."""
+    save_s: float | None
+    """Charged seconds of the save; None if nothing had to be saved, or the processes died before they could."""
+    detail: str
+    """Why the lend is over."""
+
+
 class EndRecord(Record):
     """The job is over."""
 
@@ -425,6 +447,7 @@ JournalRecord = Annotated[
     | RollbackRecord
     | ScoreRecord
     | GridRecord
+    | LendRecord
     | EndRecord,
     Field(discriminator="kind"),
 ]

@@ -19,6 +19,7 @@ from bertd.records import (
     EndRecord,
     GridRecord,
     JournalRecord,
+    LendRecord,
     Record,
     RollbackRecord,
     ScoreRecord,
@@ -58,7 +59,7 @@ class RunProgress(Record):
     def with_record(self, record: JournalRecord) -> RunProgress:
         """The progress after the next record of the journal."""
         change: dict[str, object] = {}
-        if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord | GridRecord):
+        if not isinstance(record, CommandRecord | AlertRecord | ScoreRecord | GridRecord | LendRecord):
             change["charged_s"] = max(self.charged_s or 0.0, record.charged_s)
         if isinstance(record, StepRecord | ValidationRecord) and record.reserve_s is not None:
             change["reserve_s"] = record.reserve_s

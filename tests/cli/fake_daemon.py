@@ -30,6 +30,7 @@ from bertd.api.models import (
     HookTestView,
     HookView,
     JobView,
+    LendEstimateView,
     LogView,
     RecipeView,
     RunView,
@@ -78,6 +79,7 @@ class FakeDaemon:
     status: StatusView = field(default_factory=samples.status)
     runs: list[RunView] = field(default_factory=lambda: [samples.run()])
     grid_estimate: GridEstimateView = field(default_factory=samples.grid_estimate)
+    lend_estimate: LendEstimateView = field(default_factory=samples.lend_estimate)
     scores: list[ScoreView] = field(default_factory=lambda: [samples.score()])
     audit: list[AuditView] = field(default_factory=samples.audit)
     hooks: list[HookView] = field(default_factory=samples.hooks)
@@ -180,6 +182,8 @@ class FakeDaemon:
             case ["jobs"]:
                 kind = JobKind(json.loads(request.body)["kind"])
                 return _ok(samples.job(9, state=JobState.QUEUED, kind=kind, reason="waits for its turn"), status=201)
+            case ["lends", "estimate"]:
+                return _ok(self.lend_estimate)
             case ["grids", "estimate"]:
                 return _ok(self.grid_estimate)
             case ["jobs", id, _]:

@@ -13,6 +13,7 @@ from bertd.api.models import (
     HookOutcomeView,
     HookView,
     JobView,
+    LendEstimateView,
     MachineView,
     RunView,
     ScoreView,
@@ -185,6 +186,22 @@ def grid_estimate() -> GridEstimateView:
         wall_s=3660.0,
         device_hours=8.133,
         unmeasured=["rte"],
+    )
+
+
+def lend_estimate() -> LendEstimateView:
+    """Of a run that is paused for it."""
+    return LendEstimateView(
+        run_job_id=7,
+        run_id="7-demo",
+        lend=None,
+        is_hot=False,
+        num_devices=2,
+        save_s=9.0,
+        start_s=31.5,
+        charged_s=40.5,
+        remaining_s=43200.0,
+        wall_s=300.0,
     )
 
 

@@ -325,6 +325,7 @@ class SimulatedDaemon:
         version = VersionView(bertd="", api=1, pid=0, state_dir=str(paths.root), started_t=0.0)
         self.views = Views(
             outlook=self.scheduler.outlook,
+            lends=self.scheduler.lends,
             start_conditions=StartConditionViews(
                 self.database, dependencies=Dependencies(self.database, self.queue, run_metrics=run_metrics)
             ),

@@ -84,6 +84,8 @@ class Plan(BaseModel):
     """Leave a child process behind, in its own session."""
     export_exit_code: int = 0
     """Of the export without ranks; 0 makes one."""
+    memory_bytes: int | None = None
+    """What steps report."""
     has_deaf_launcher: bool = False
     """Run below a launcher that never notices the end of its ranks."""
 
@@ -190,6 +192,7 @@ class FakeRanks:
         charged_s = self.clock.now_s()
         self.journal.append(
             StepRecord(
+                memory_bytes=self.plan.memory_bytes,
                 t=time.time(),
                 step=self.step,
                 sequences=self.sequences,

@@ -15,6 +15,7 @@ from bertd.api.models import (
     CloneRequest,
     GarbageDeletedView,
     GridEstimateView,
+    LendEstimateView,
     MoveRequest,
     SubmitCommand,
     SubmitFinetune,
@@ -33,6 +34,7 @@ from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.garbage.collect import GarbageCollector, Taken, garbage_view
 from bertd.daemon.garbage.find_garbage import Garbage
 from bertd.daemon.hooks.hooks import Hooks
+from bertd.daemon.lending.lend_requests import LendRequests
 from bertd.daemon.program_submissions import ProgramSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
@@ -76,6 +78,7 @@ class RequestHandler:
         submissions: Submissions,
         command_submissions: CommandSubmissions,
         program_submissions: ProgramSubmissions,
+        lend_requests: LendRequests,
         dependencies: Dependencies,
         job_actions: JobActions,
         budget_changes: BudgetChanges,
@@ -93,6 +96,7 @@ class RequestHandler:
         self._submissions = submissions
         self._command_submissions = command_submissions
         self._program_submissions = program_submissions
+        self._lend_requests = lend_requests
         self._dependencies = dependencies
         self._submitted_paths = SubmittedPaths()
         self._start_times = StartTimesTable(database)
@@ -138,7 +142,9 @@ class RequestHandler:
                 # Before the job exists, so that @ is not the job itself.
                 dependencies = self._dependencies.resolve(after=submission.after, after_any=submission.after_any)
                 start_times = read_start_times(submission, now=now)
-                if isinstance(submission, SubmitPretrain):
+                if isinstance(submission, SubmitFinetune | SubmitGrid) and submission.now is not None:
+                    job = self._lend_requests.submit(submission, uid=uid, asked_by=mutation.asked_by, now=now)
+                elif isinstance(submission, SubmitPretrain):
                     awaited = self._program_submissions.planned_data(dependencies)
                     job = self._submissions.submit_pretraining(submission, uid=uid, now=now, awaited_data=awaited)
                 elif isinstance(submission, SubmitGrid):
@@ -164,6 +170,15 @@ class RequestHandler:
         if problem is not None:
             raise problem
         return self._submissions.estimate_grid(request)
+
+    def estimate_lend(
+        self, request: SubmitFinetune | SubmitGrid, peer: Peer, *, problem: BertdError | None = None
+    ) -> LendEstimateView:
+        """What a submission with `now` would pause, and what that costs; raises what the submission does."""
+        self.changes.check_allowed(peer)
+        if problem is not None:
+            raise problem
+        return self._lend_requests.estimate(request)
 
     def begin_sweep(self, request: SubmitSweep, mutation: Mutation, *, problem: BertdError | None = None) -> Answer:
         """Begin a sweep; `problem` is what `find_problem` has found."""

@@ -11,6 +11,7 @@ from bertd.api.models import (
     DeviceView,
     EventView,
     JobView,
+    LendView,
     MachineView,
     MarkerGridView,
     RunView,
@@ -23,6 +24,7 @@ from bertd.daemon.api.command_views import program_progress, with_program
 from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.grids.grid_scores import read_grid_scores
+from bertd.daemon.lending.lends import Lends
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -107,6 +109,7 @@ class Views:
         marker_grids: MarkerGridTable,
         start_conditions: StartConditionViews,
         outlook: Outlook,
+        lends: Lends,
         drained: Callable[[], Mapping[str, str]] = dict,
         energy: Callable[[int], JobEnergy | None] = lambda job_id: None,
     ) -> None:
@@ -118,6 +121,7 @@ class Views:
         self._marker_grids = marker_grids
         self._start_conditions = start_conditions
         self._outlook = outlook
+        self._lends = lends
         self._drained = drained
         self._energy = energy
         self._charged_time = ChargedTime(run_metrics)
@@ -292,7 +296,10 @@ class Views:
                 self._logged_errors[job.id] = str(error)
 
     def _job(self, job: Job, *, leases: Leases) -> JobView:
-        expected = self._outlook.times_of(job)
+        expected, lend = self._outlook.times_of(job), self._lend(job)
+        starts_t = expected.start_t
+        if lend is not None and lend.run_job_id == job.id and not job.has_runner:
+            starts_t = lend.expected_return_t
         return JobView(
             id=job.id,
             kind=job.kind,
@@ -311,8 +318,24 @@ class Views:
             started_t=job.started_t,
             ended_t=job.ended_t,
             progress=self._progress(job),
-            expected_start_t=expected.start_t,
+            expected_start_t=starts_t,
             expected_end_t=expected.end_t,
+            lend=lend,
+        )
+
+    def _lend(self, job: Job) -> LendView | None:
+        lend = self._lends.find(job.id)
+        if lend is None:
+            return None
+        return LendView(
+            id=lend.id,
+            state=lend.state,
+            run_job_id=lend.run_job_id,
+            job_ids=[borrower.job_id for borrower in lend.borrowers],
+            is_hot=lend.is_hot,
+            asked_by=lend.asked_by,
+            created_t=lend.created_t,
+            expected_return_t=self._lends.return_t(lend),
         )
 
     def _progress(self, job: Job) -> float | None:

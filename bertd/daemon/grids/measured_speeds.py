@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.api.models import SubmitGrid
+from bertd.api.models import SubmitFinetune, SubmitGrid
 from bertd.daemon.admission.readable import read_json_object
 from bertd.errors import BertdError
 from bertd.jobs.store.queue import Job, Queue
@@ -65,6 +65,22 @@ class MeasuredSpeeds:
             found = merge_speeds(_scale(earlier, request), found)
         return found
 
+    def find_finetuning(self, export: Path, request: SubmitFinetune, *, device_kind: str) -> float | None:
+        """Seconds that a finetuning takes, by the newest of the same data and a model of the same shape.
+
+        In proportion to the epochs, whatever the batch size; None if there is none.
+        """
+        shape = _read_shape(export)
+        for job in self._queue.page(before=2**63 - 1, limit=_MAX_JOBS, where=JobFilter(kinds=(JobKind.FINETUNE,))):
+            if job.device_kind != device_kind or job.name != request.task:
+                continue
+            earlier = _read_alike(job, export=export, shape=shape, workers_per_gpu=1)
+            if earlier is None or not earlier.scores or not earlier.has_data_of(request):
+                continue
+            score = earlier.scores[-1]
+            return score.seconds * request.epochs / score.epochs
+        return None
+
 
 @dataclass(frozen=True)
 class _Earlier:
@@ -73,6 +89,10 @@ class _Earlier:
     scores: list[ScoreRecord]
     data_dir: Path
     own: OwnTask | None
+
+    def has_data_of(self, request: SubmitFinetune) -> bool:
+        """Whether it was trained on the same files."""
+        return self.data_dir == Path(request.data_dir) and self.own == request.own
 
 
 def _scale(earlier: _Earlier, request: SubmitGrid) -> EpochSeconds:

@@ -12,6 +12,7 @@ from bertd.records import (
     ExportRecord,
     GridRecord,
     JournalRecord,
+    LendRecord,
     RestartRecord,
     RollbackRecord,
     ScoreRecord,
@@ -21,6 +22,7 @@ from bertd.records import (
     StepRecord,
     ValidationRecord,
 )
+from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_change
 
 
@@ -71,8 +73,17 @@ def event_text(record: JournalRecord) -> str:
             return f"{record.task} {record.metric} {record.score:.4f} ({majority}, {record.seconds:.0f} s)"
         case GridRecord():
             return grid_text(record)
+        case LendRecord():
+            return lend_text(record)
         case EndRecord():
             return f"{record.reason} at step {record.step}: {record.detail}"
+
+
+def lend_text(record: LendRecord) -> str:
+    """For how long a run was paused for others, and what that has cost so far."""
+    jobs = f"job{'s' * (len(record.jobs) > 1)} {', '.join(map(str, record.jobs))}"
+    save = "" if record.save_s is None else f", {record.save_s:.1f} s charged to save"
+    return f"lend {record.lend} to {jobs} took {format_duration(record.wall_s)}{save}: {record.detail}"
 
 
 def grid_text(record: GridRecord) -> str:

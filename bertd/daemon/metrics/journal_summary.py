@@ -21,6 +21,7 @@ from bertd.records import (
     RollbackRecord,
     ScoreRecord,
     StartRecord,
+    StartupRecord,
     StepRecord,
     ValidationRecord,
 )
@@ -35,6 +36,7 @@ class JournalSummary(Record):
 
     progress: RunProgress = RunProgress()
     start: StartRecord | None = None
+    startup: StartupRecord | None = None
     step: StepRecord | None = None
     """With the position of `progress`, if that is further."""
     validation: ValidationRecord | None = None
@@ -85,6 +87,8 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
             if lost:
                 change["step"] = None
             change |= {"start": record, "end": None, "steps_lost": summary.steps_lost + lost}
+        case StartupRecord():
+            change["startup"] = record
         case StepRecord():
             change["sequences_per_s"] = _smooth_speed(summary.sequences_per_s, summary.step, record)
         case ValidationRecord():

@@ -41,11 +41,14 @@ def runner_command(folder: Path, kind: JobKind) -> list[str]:
     return [sys.executable, "-P", "-m", "bertd.jobs.runner", str(folder), kind]
 
 
-def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int], parts: int = 1) -> dict[str, str]:
+def runner_environment(
+    environment: Mapping[str, str], *, devices: dict[str, int], parts: int = 1, threads: int | None = None
+) -> dict[str, str]:
     """The environment of a runner: the variables listed above, no secrets and nothing of the service manager. Pure.
 
     CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, so that it cannot take one.
-    Of a GPU that several share, the job is given the number of its parts.
+    Of a GPU that several share, the job is given the number of its parts. A job that would take every core, and has
+    fewer, is given that number of threads.
     """
     kept = {
         key: text
@@ -54,6 +57,8 @@ def runner_environment(environment: Mapping[str, str], *, devices: dict[str, int
     }
     kept["CUDA_VISIBLE_DEVICES"] = ",".join(device for device in devices if device != "cpu")
     kept["PYTHONUNBUFFERED"] = "1"
+    if threads is not None:
+        kept["OMP_NUM_THREADS"] = str(threads)
     if parts > 1:
         kept[GPU_PARTS_VARIABLE] = str(parts)
     return kept
@@ -107,7 +112,10 @@ class Runners:
                     stdout=log,
                     stderr=subprocess.STDOUT,
                     cwd=folder,
-                    env=runner_environment(os.environ, devices=devices, parts=parts) | {JOB_VARIABLE: str(folder)},
+                    env=runner_environment(
+                        os.environ, devices=devices, parts=parts, threads=_limited_threads(kind, devices)
+                    )
+                    | {JOB_VARIABLE: str(folder)},
                     start_new_session=True,
                 )
         except OSError as error:
@@ -153,6 +161,12 @@ class Runners:
 
         self.attached[job_id] = handle
         asyncio.get_running_loop().add_reader(handle.pidfd, on_exit)
+
+
+def _limited_threads(kind: JobKind, devices: Mapping[str, int]) -> int | None:
+    """The cores of a finetuning that has not all of them, as one has that a run lent its own; otherwise None."""
+    cores = devices.get("cpu", 0)
+    return cores if kind is JobKind.FINETUNE and 0 < cores < (os.cpu_count() or 1) else None
 
 
 def clean_job_folder(folder: Path, *, keep_stop: bool, now: float) -> None:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Set
 from pathlib import Path
 
 from bertd.api.models import DeviceProcess
+from bertd.daemon.lending.lends import Lends
+from bertd.daemon.lending.lent_devices import allocate_lent, find_lend, leases_with_lends, with_allocations
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
@@ -19,7 +21,7 @@ from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, GroupLines, GroupUsage, member_of
 from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
 from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
-from bertd.daemon.scheduling.devices.device_allocation import Allocation, Inventory, allocate
+from bertd.daemon.scheduling.devices.device_allocation import Allocation, Decision, Inventory, allocate
 from bertd.daemon.scheduling.devices.device_counts import apply_device_count
 from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
 from bertd.daemon.scheduling.expectations.outlook import Outlook
@@ -31,6 +33,7 @@ from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import (
+    ENDED,
     Actor,
     JobChange,
     change_at_closing,
@@ -87,9 +90,23 @@ class Scheduler:
         self._start_times = StartTimesTable(database)
         dependencies = Dependencies(database, queue, run_metrics=run_metrics)
         self._waiting_jobs = WaitingJobs(database, queue, dependencies=dependencies)
+        durations = ExpectedDurations(run_metrics)
+        self.lends = Lends(
+            database=database,
+            queue=queue,
+            events=events,
+            run_metrics=run_metrics,
+            inventory=inventory,
+            drained=lambda: {*drained(), *unusable()},
+            save=self._save,
+            catch_up=self.catch_up,
+            end_t=lambda job, now: durations.end_t(job, now=now),
+        )
+        """The runs that lend their devices to other jobs."""
         self.outlook = Outlook(
             queue,
-            durations=ExpectedDurations(run_metrics),
+            leases=lambda: leases_with_lends(queue.leases(), self.lends.open),
+            durations=durations,
             dependencies=dependencies,
             start_times=self._start_times,
             inventory=inventory,
@@ -139,6 +156,7 @@ class Scheduler:
         if not self.is_stopping:
             self._pause_outside_of_hours()
             self._queue_jobs()
+            self.lends.advance(self._clock())
             self._start_waiting_jobs()
         return has_more
 
@@ -242,20 +260,32 @@ class Scheduler:
 
     def _start_waiting_jobs(self) -> None:
         now, drained = self._clock(), {*self._drained(), *self._unusable()}
+        lends = self.lends.open
         queued = self._queue.waiting()
+        others = [job for job in queued if find_lend(job.id, lends) is None] if lends else queued
         # Before the first of them starts, so that also the start of one that waits for nothing was expected.
-        self.outlook.update(queued, drained=drained, now=now)
-        waiting = self._waiting_jobs.may_start(queued, now=now)
-        if not waiting:
+        self.outlook.update(others, drained=drained, now=now)
+        may_start = self._waiting_jobs.may_start(queued, now=now)
+        if not may_start:
             return
         occupied, leases = self._foreign_processes(), self._queue.leases()
         usage = GroupUsage(self._groups())
         for job in self._queue.live():
             if job.group_name:
                 usage.add(member_of(job))
-        decisions = allocate(
+        for lend in lends:
+            run = self._queue.get(lend.run_job_id)
+            if run.group_name and not run.has_runner and run.state not in ENDED:
+                # It has its place still.
+                usage.add(member_of(run))
+        decisions: list[Decision] = []
+        decisions += allocate_lent(
+            may_start if lends else [], leases, lends, self._inventory, occupied=occupied, drained=drained
+        )
+        waiting = [job for job in may_start if find_lend(job.id, lends) is None] if lends else may_start
+        decisions += allocate(
             waiting,
-            leases,
+            leases_with_lends(with_allocations(leases, decisions), lends),
             self._inventory,
             occupied=occupied,
             drained=drained,

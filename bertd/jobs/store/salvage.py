@@ -48,9 +48,9 @@ def _copy(path: Path, *, folder: Path) -> Path:
 
 
 def _tables(database: Database) -> list[str]:
-    """Jobs first: rows of other tables refer to them."""
+    """Jobs first, since rows of other tables refer to them, and sweeps before their settings."""
     rows = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
-    return sorted((str(row["name"]) for row in rows.fetchall()), key=lambda name: (name != "jobs", name))
+    return sorted((str(row["name"]) for row in rows.fetchall()), key=lambda name: (name != "jobs", "_" in name, name))
 
 
 def _copy_rows(table: str, source: sqlite3.Connection, database: Database) -> None:

@@ -176,6 +176,31 @@ CREATE TABLE job_energy (
     counters_j TEXT NOT NULL        -- of each GPU that it has, as the card counts
 ) STRICT;
 """,
+    """
+CREATE TABLE lends (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_job_id INTEGER NOT NULL REFERENCES jobs (id),
+    state TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    is_hot INTEGER NOT NULL,
+    asked_by TEXT NOT NULL,
+    devices TEXT NOT NULL,          -- JSON: device to slots, as the run had them
+    created_t REAL NOT NULL,
+    lent_t REAL,
+    returned_t REAL,
+    ended_t REAL,
+    save_s REAL,                    -- charged for the save
+    start_s REAL                    -- charged until the first step after it
+) STRICT;
+CREATE INDEX lends_by_state ON lends (state);
+CREATE TABLE lend_jobs (
+    lend_id INTEGER NOT NULL REFERENCES lends (id),
+    job_id INTEGER NOT NULL REFERENCES jobs (id),
+    state TEXT NOT NULL,
+    expected_s REAL,                -- from its start to its end
+    PRIMARY KEY (lend_id, job_id)
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

@@ -34,7 +34,7 @@ STATUS = StatusView(
 
 def test_every_kind_of_record_has_words() -> None:
     union, _ = get_args(JournalRecord)
-    assert len(get_args(union)) == 16, "a new kind needs its line in event_text"
+    assert len(get_args(union)) == 17, "a new kind needs its line in event_text"
     assert event_text(start(5, charged_s=1, attempt=2)) == "attempt 2 trains from step 5 on 1 x x, fp32, eager"
     assert event_text(step(7, charged_s=1)) == "step 7: loss 5.000"
     times = {"choose_s": 1, "build_s": 2, "compile_s": 30, "first_step_s": 4, "total_s": 40}

@@ -17,11 +17,21 @@ from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.schema import FIRST_SCHEMA, SCHEMA_VERSION, UPGRADES
 from bertd.jobs.store.tables.dependency_table import DependencyTable
 from bertd.jobs.store.tables.energy_table import EnergyRow, EnergyTable
+from bertd.jobs.store.tables.lend_table import LendTable
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.tables.retry_table import Retries, RetryTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.jobs.store.tables.sweep_table import Sweep, SweepTable
-from bertd.records import DailyHours, Dependency, DependencyCondition, JobState, StartTimes, SweepSpec, SweepState
+from bertd.records import (
+    DailyHours,
+    Dependency,
+    DependencyCondition,
+    JobState,
+    LendState,
+    StartTimes,
+    SweepSpec,
+    SweepState,
+)
 from tests.jobs.runner_box import with_tests_on_path
 from tests.waiting import PATIENCE_S
 
@@ -262,6 +272,26 @@ def test_a_queue_of_the_twelfth_version_gets_the_energy_of_jobs(path: Path) -> N
     database.close()
     database = Database(path)
     assert EnergyTable(database).of_job(1) == row
+    database.close()
+
+
+def test_a_queue_of_the_thirteenth_version_gets_lends(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:12])} PRAGMA user_version = 13;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = "1, 'pretrain', 'x', 'running', '', 0, '1-x', 'runs/1-x', 'cpu', 1, 0, 0.0"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    database = Database(path)
+    with database.transaction():
+        lend_id = LendTable(database).insert(
+            run_job_id=1, reason="", is_hot=False, asked_by="ada", devices={"cpu": 2}, now=5.0
+        )
+        LendTable(database).add_job(lend_id, 1, expected_s=None)
+    database.close()
+    database = Database(path)
+    (lend,) = LendTable(database).open()
+    assert (lend.devices, lend.state, lend.holders) == ({"cpu": 2}, LendState.PAUSING, frozenset({1}))
     database.close()
 
 

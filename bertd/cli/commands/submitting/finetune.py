@@ -19,6 +19,7 @@ from bertd.cli.finetune_options import (
     LabelOption,
     LrOption,
     MetricOption,
+    NowOption,
     PresetOption,
     RunArgument,
     SeedOption,
@@ -29,6 +30,7 @@ from bertd.cli.finetune_options import (
     ViaOption,
     WarmupOption,
     WeightDecayOption,
+    YesOption,
 )
 from bertd.cli.options import (
     AfterAnyOption,
@@ -82,6 +84,8 @@ def finetune(
     begin: BeginOption = None,
     only: OnlyOption = None,
     group: GroupOption = None,
+    now: NowOption = None,
+    yes: YesOption = False,
     dry_run: DryRunOption = False,
     socket: SocketOption = None,
     json: JsonOption = False,
@@ -95,8 +99,9 @@ def finetune(
         require_options_of_one_kind,
         submit_grid,
     )
+    from bertd.cli.commands.submitting.finetune_now import confirm_lend
     from bertd.cli.own_task_options import make_own_task, name_own_task
-    from bertd.records import FinetuneSpec, Keep, MetricName
+    from bertd.records import FinetuneSpec, Keep, MetricName, PauseKind
 
     is_own_grid = tasks is None and asks_for_own_grid(context, data)
     require_options_of_one_kind(context, is_grid=tasks is not None or is_own_grid, is_own=is_own_grid)
@@ -118,7 +123,8 @@ def finetune(
             only=only,
             group=group,
         )
-        submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
+        grid = grid.model_copy(update={"now": now and PauseKind(now)})
+        submit_grid(grid, dry_run=dry_run, is_sure=yes, socket=socket, json=json)
         return
     own = make_own_task(
         data, task=task, text=text, label=label, dev=dev, dev_share=dev_share, metric=metric and MetricName(metric)
@@ -146,7 +152,8 @@ def finetune(
         )
         if dry_run and not json:
             print(_description_text(description))
-        submit_grid(grid, dry_run=dry_run, socket=socket, json=json)
+        grid = grid.model_copy(update={"now": now and PauseKind(now)})
+        submit_grid(grid, dry_run=dry_run, is_sure=yes, socket=socket, json=json)
         return
     request = SubmitFinetune(
         run=export,
@@ -166,11 +173,15 @@ def finetune(
         begin=begin,
         only=only,
         group=group,
+        now=now and PauseKind(now),
     )
-    if dry_run:
+    if dry_run and now is None:
         _describe_data(request, json=json)
         return
-    job = connect(socket).submit(request)
+    client = connect(socket)
+    if now is not None and not confirm_lend(client, request, is_sure=yes, dry_run=dry_run, json=json):
+        return
+    job = client.submit(request)
     if json:
         print_json(job)
         return

@@ -193,9 +193,13 @@ def make_grid(
     )
 
 
-def submit_grid(grid: SubmitGrid, *, dry_run: bool, socket: Path | None, json: bool) -> None:
+def submit_grid(grid: SubmitGrid, *, dry_run: bool, is_sure: bool, socket: Path | None, json: bool) -> None:
     """Queue the grid, and print how many trials it has and how long they take; with `dry_run` only the latter."""
+    from bertd.cli.commands.submitting.finetune_now import confirm_lend
+
     client = connect(socket)
+    if grid.now is not None and not confirm_lend(client, grid, is_sure=is_sure, dry_run=dry_run, json=json):
+        return
     estimate = client.estimate_grid(grid)
     estimated = estimate_text(estimate)
     if grid.is_halving:

@@ -9,7 +9,18 @@ from fastapi import APIRouter, Body, Query, Request
 from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
-from bertd.api.models import CloneRequest, GridEstimateView, JobView, LogView, MoveRequest, Priority, Submit, SubmitGrid
+from bertd.api.models import (
+    CloneRequest,
+    GridEstimateView,
+    JobView,
+    LendEstimateView,
+    LendRequest,
+    LogView,
+    MoveRequest,
+    Priority,
+    Submit,
+    SubmitGrid,
+)
 from bertd.daemon.api.answers import (
     CHANGE_ONE,
     FIND,
@@ -119,6 +130,15 @@ async def post_grid_estimate(request: Request, order: Annotated[SubmitGrid, Body
     handler = services_of(request).request_handler
     problem = await handler.find_problem(order, peer)
     return json_response(handler.estimate_grid(order, peer, problem=problem))
+
+
+@router.post("/lends/estimate", response_model=LendEstimateView, responses=CHANGE_ONE)
+async def post_lend_estimate(request: Request, order: Annotated[LendRequest, Body()]) -> Response:
+    """What a finetuning or a grid with `now` would pause, and what that costs; nothing is queued."""
+    peer: Peer = request.state.peer
+    handler = services_of(request).request_handler
+    problem = await handler.find_problem(order, peer)
+    return json_response(handler.estimate_lend(order, peer, problem=problem))
 
 
 @router.post("/jobs/{id}/priority", status_code=202, response_model=JobView, responses=CHANGE_ONE)

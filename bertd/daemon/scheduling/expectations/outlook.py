@@ -64,6 +64,7 @@ class Outlook:
         self,
         queue: Queue,
         *,
+        leases: Callable[[], Leases],
         durations: ExpectedDurations,
         dependencies: Dependencies,
         start_times: StartTimesTable,
@@ -71,7 +72,9 @@ class Outlook:
         groups: Callable[[], Mapping[str, GroupLimits]] = dict,
         clock: Callable[[], float],
     ) -> None:
+        """`leases` has what is lent as that of the run that lends it."""
         self._queue = queue
+        self._leases = leases
         self._durations = durations
         self._dependencies = dependencies
         self._start_times = start_times
@@ -91,7 +94,7 @@ class Outlook:
         age_s = abs(now - self._made_t)
         if len(waiting) > _FEW_JOBS and age_s < _PAUSE_PER_JOB_S * len(waiting):
             return
-        leases = self._queue.leases()
+        leases = self._leases()
         made_of = (waiting, leases, tuple(drained), dict(self._groups()))
         if made_of == self._made_of and age_s < _REFRESH_S:
             return

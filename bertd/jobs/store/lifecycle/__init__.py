@@ -9,8 +9,9 @@ held <-> queued -> starting <-> running -> done | failed | cancelled
                                                          resumes them
 
 transitions.py says which moves there are and who makes them, actions.py what each action of a person does in each
-sub-state, scheduler_changes.py and runner_changes.py what the scheduler, a runner's outcome and its journal do. All of
-them return a JobChange, which Queue.apply makes in one transaction; no other module decides about a state or a wish.
+sub-state, scheduler_changes.py and runner_changes.py what the scheduler, a runner's outcome and its journal do,
+lend_changes.py what a lend does. All of them return a JobChange, which Queue.apply makes in one transaction; no other
+module decides about a state or a wish.
 """
 
 # Theory of operation
@@ -42,6 +43,7 @@ them return a JobChange, which Queue.apply makes in one transaction; no other mo
 from __future__ import annotations
 
 from bertd.jobs.store.lifecycle.actions import budget_refusal, change_by_action
+from bertd.jobs.store.lifecycle.lend_changes import change_at_lending, change_at_recall, change_at_return
 from bertd.jobs.store.lifecycle.runner_changes import change_by_record, changes_by_outcome
 from bertd.jobs.store.lifecycle.scheduler_changes import (
     change_at_closing,
@@ -68,7 +70,10 @@ __all__ = [
     "change_by_record",
     "changes_by_outcome",
     "change_at_closing",
+    "change_at_lending",
+    "change_at_recall",
     "change_at_recovery",
+    "change_at_return",
     "change_at_shutdown",
     "change_at_start",
     "change_by_broken_dependency",

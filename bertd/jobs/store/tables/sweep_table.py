@@ -95,6 +95,14 @@ class SweepTable:
         rows = self._database.execute("SELECT * FROM sweep_settings WHERE sweep_id = ? ORDER BY number", (sweep_id,))
         return [_setting(row) for row in rows.fetchall()]
 
+    def has_job(self, job_id: int) -> bool:
+        """Whether a job trains a setting of a sweep that is running."""
+        row = self._database.execute(
+            "SELECT 1 FROM sweep_settings JOIN sweeps ON sweeps.id = sweep_id WHERE job_id = ? AND sweeps.state = ?",
+            (job_id, SweepState.RUNNING),
+        ).fetchone()
+        return row is not None
+
     def insert(self, sweep: Sweep, *, num_settings: int) -> Sweep:
         """Add a sweep with all its settings, and give it its number.
 

@@ -54,6 +54,7 @@ class Box:
         self.start_times = StartTimesTable(database)
         self.outlook = Outlook(
             self.queue,
+            leases=self.queue.leases,
             durations=cast(ExpectedDurations, self.durations),
             dependencies=self.dependencies,
             start_times=self.start_times,
