@@ -115,21 +115,34 @@ def _budget_steps(recipe: Recipe, *, sequences: float | None) -> int | None:
 
 def estimate_text(estimate: RunEstimate) -> str:
     """The estimate for a person."""
-    unknown = "not known: no run of this size, sequence length and device count has trained here yet"
-    speed = f", at the speed of {estimate.speed_of}" if estimate.speed_of else ""
-    epochs = "" if estimate.epochs is None else f", {estimate.epochs:.2f} epochs"
-    steps = unknown if estimate.steps is None else f"{format_count(estimate.steps, 'step')}{epochs}{speed}"
     fields = [
         ("name", estimate.name),
         ("model", estimate.model),
         ("budget", format_budget_amount(estimate.budget_unit, estimate.budget_amount)),
+        *_main_fields(estimate),
+        ("devices", f"{estimate.num_devices} x {estimate.device_kind}"),
+    ]
+    return "\n".join([*map(_line, fields), "nothing was queued; submit it without --dry-run"])
+
+
+def main_lines(estimate: RunEstimate) -> list[str]:
+    """What a person who queues it should see: steps, data, disk."""
+    return [*map(_line, _main_fields(estimate))]
+
+
+def _main_fields(estimate: RunEstimate) -> list[tuple[str, str]]:
+    unknown = "not known: no run of this size has trained here yet; `bertd plan` measures"
+    speed = f", at the speed of {estimate.speed_of}" if estimate.speed_of else ""
+    epochs = "" if estimate.epochs is None else f", {estimate.epochs:.2f} epochs"
+    steps = unknown if estimate.steps is None else f"{format_count(estimate.steps, 'step')}{epochs}{speed}"
+    disk = f"{format_bytes(estimate.disk_bytes)} at most, a checkpoint {format_bytes(estimate.checkpoint_bytes)}"
+    return [
         ("steps", f"{steps}; {format_count(estimate.sequences_per_step, 'sequence')} each"),
         ("data", format_count(estimate.train_sequences, "training sequence")),
-        ("devices", f"{estimate.num_devices} x {estimate.device_kind}"),
-        (
-            "disk",
-            f"{format_bytes(estimate.disk_bytes)} at most, a checkpoint {format_bytes(estimate.checkpoint_bytes)}",
-        ),
+        ("disk", disk),
     ]
-    lines = [f"{name.ljust(8)} {text}" for name, text in fields]
-    return "\n".join([*lines, "nothing was queued; submit it without --dry-run"])
+
+
+def _line(field: tuple[str, str]) -> str:
+    name, text = field
+    return f"{name.ljust(8)} {text}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,6 +35,10 @@ from bertd.cli.options import (
     split_jobs,
     status_line,
 )
+
+if TYPE_CHECKING:
+    from bertd.api.client import Client
+    from bertd.run.recipe.schema import Recipe
 
 
 def submit(
@@ -141,7 +145,8 @@ def submit(
         else:
             print(estimate_text(estimate))
         return
-    job = connect(socket).submit(
+    client = connect(socket)
+    job = client.submit(
         SubmitPretrain(
             recipe_toml=resolved.text,
             recipe_name=resolved.name,
@@ -159,7 +164,21 @@ def submit(
         print_json(job)
         return
     print(status_line(job))
+    for line in _plan_lines(resolved.recipe, client=client):
+        print(f"  {line}")
     print_next_commands(job.id, extra_hints=[(f"bertd release {job.id}", "let it start")] if hold else [])
+
+
+def _plan_lines(recipe: Recipe, *, client: Client) -> list[str]:
+    """What the budget buys, as far as it is known; nothing of a data set that is still to be prepared."""
+    from bertd.cli.commands.submitting.dry_run import estimate_run, main_lines, read_known_runs
+    from bertd.errors import BertdError
+
+    try:
+        return main_lines(estimate_run(recipe, known_runs=read_known_runs(client)))
+    except BertdError:
+        # It is queued, whatever cannot be said of it.
+        return []
 
 
 def _require_one_recipe(words: list[str]) -> str:

@@ -65,3 +65,11 @@ def test_the_estimate_says_that_nothing_was_queued(bertd: Bertd, shards: Path) -
     said = bertd("submit", "demo", "--set", f"data.shards={shards}", "--budget", "1h", "--dry-run")
     assert "steps    not known: no run of this size" in said.out
     assert said.out.endswith("nothing was queued; submit it without --dry-run\n")
+
+
+def test_what_is_queued_says_its_steps_its_data_and_its_disk(bertd: Bertd, shards: Path, daemon: FakeDaemon) -> None:
+    said = bertd("submit", "demo", "--set", f"data.shards={shards}", "--budget", "500steps")
+    first, *lines = said.out.splitlines()
+    assert first.startswith("job 9")
+    assert [line.split()[0] for line in lines[:3]] == ["steps", "data", "disk"]
+    assert "500 steps" in lines[0]

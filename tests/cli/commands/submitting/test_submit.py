@@ -61,7 +61,7 @@ def checks(monkeypatch: pytest.MonkeyPatch) -> list[Recipe]:
 
 def submitted(daemon: FakeDaemon) -> tuple[SubmitPretrain, Recipe]:
     """The last submission, and the recipe the daemon makes of it."""
-    body = SubmitPretrain.model_validate_json(daemon.requests[-1].body)
+    body = SubmitPretrain.model_validate_json(next(each.body for each in reversed(daemon.requests) if each.body))
     return body, parse_recipe(body.recipe_toml, name=body.recipe_name, overrides=body.overrides)
 
 
