@@ -252,6 +252,7 @@ def build_services(
         views=views,
         quotas=quotas,
         commands_for_operators=lambda: configuration.values.commands.for_operators,
+        roots=lambda: configuration.values.paths.roots,
     )
     return Services(
         database=database,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeAlias
@@ -38,14 +39,17 @@ class SubmittedPaths:
     def __init__(self) -> None:
         self._looks = BlockingCalls("looks at the paths of submissions", most=MAX_LOOKS)
 
-    async def find_problem(self, request: _Request) -> BertdError | None:
+    async def find_problem(self, request: _Request, *, roots: tuple[str, ...]) -> BertdError | None:
         """Why the request cannot be admitted by what it names on the disk; None if the event loop can go on.
 
         The program of a command is looked for here and nowhere else. Of all others the disk was asked, and has
         answered: what it holds is read by their admission.
+
+        Args:
+            roots: folders in which that must be; anywhere, if there are none.
         """
         try:
-            return await self._looks.run(lambda: _look(request), timeout_s=LOOK_TIMEOUT_S)
+            return await self._looks.run(lambda: _look(request, roots), timeout_s=LOOK_TIMEOUT_S)
         except TimeoutError:
             return SubmissionError(
                 f"the disk does not answer within {LOOK_TIMEOUT_S:g} s: {', '.join(paths_of(request))[:500]}; see "
@@ -55,7 +59,11 @@ class SubmittedPaths:
             return error
 
 
-def _look(request: _Request) -> BertdError | None:
+def _look(request: _Request, roots: tuple[str, ...]) -> BertdError | None:
+    sources = _possible_sources(request) if isinstance(request, SubmitPrepare) else []
+    for path in [*paths_of(request), *sources] if roots else ():
+        if (refusal := refuse_outside(path, roots)) is not None:
+            return refusal
     if isinstance(request, SubmitCommand):
         try:
             require_command(request)
@@ -65,6 +73,27 @@ def _look(request: _Request) -> BertdError | None:
     for path in paths_of(request):
         ask_disk(path)
     return None
+
+
+def _possible_sources(request: SubmitPrepare) -> list[str]:
+    """Every path that an argument of `bertd data prepare` may mean: all of it, or what follows a colon, as in
+    jsonl:FILE, an equals sign or a comma.
+    """
+    parts = [part for argument in request.arguments for part in (argument, *re.split("[:=,]", argument))]
+    return [str(Path(request.cwd) / part) for part in dict.fromkeys(parts) if part]
+
+
+def refuse_outside(path: str, roots: tuple[str, ...]) -> BertdError | None:
+    """The refusal of a path that, with its links followed, is in none of the folders; it may take any time."""
+    try:
+        real = Path(path).resolve()
+        if any(real.is_relative_to(Path(root).resolve()) for root in roots):
+            return None
+    except (OSError, ValueError, RuntimeError):
+        pass  # A loop of links, or a NUL: it leads nowhere that is allowed.
+    return SubmissionError(
+        f"{path}: is outside of the folders that paths.roots allows; put it into one of {', '.join(roots)[:500]}"
+    )
 
 
 def ask_disk(path: str) -> None:
@@ -115,4 +144,4 @@ def _recipes_of_sweep(request: SubmitSweep) -> list[Recipe]:
 
 
 def _task_paths(own: OwnTask) -> list[str]:
-    return [str(Path(name).parent) for name in (own.train, own.dev) if name is not None]
+    return [name for name in (own.train, own.dev) if name is not None]

@@ -53,6 +53,7 @@ from bertd.jobs.store.tables.retry_table import RetryTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.records import BudgetRequest
+from bertd.run.machine.trusted_folders import is_root_or_own
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class RequestHandler:
         views: Views,
         quotas: Quotas,
         commands_for_operators: Callable[[], bool],
+        roots: Callable[[], tuple[str, ...]],
     ) -> None:
         """`commands_for_operators` is whether operators may run programs."""
         self.changes = changes
@@ -110,6 +112,7 @@ class RequestHandler:
         self._views = views
         self._quotas = quotas
         self._commands_for_operators = commands_for_operators
+        self._roots = roots
 
     def job(self, name: str) -> Job:
         """The job that a person names; see `find_job`."""
@@ -162,7 +165,10 @@ class RequestHandler:
 
     async def find_problem(self, request: AnySubmission | SubmitSweep, peer: Peer) -> BertdError | None:
         """Why what a request names on the disk does not do, found in a thread; None for who may submit nothing."""
-        return await self._submitted_paths.find_problem(request) if self.changes.is_operator(peer) else None
+        if not self.changes.is_operator(peer):
+            return None
+        roots = () if is_root_or_own(peer.uid) else self._roots()
+        return await self._submitted_paths.find_problem(request, roots=roots)
 
     def estimate_grid(self, request: SubmitGrid, peer: Peer, *, problem: BertdError | None = None) -> GridEstimateView:
         """What a grid would take; raises what its submission does, also for who may not submit it."""

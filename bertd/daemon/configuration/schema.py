@@ -32,6 +32,12 @@ def _require_absolute(path: str | None) -> str | None:
     return path
 
 
+def _require_root(path: str) -> str:
+    absolute = _require_absolute(path)
+    assert absolute is not None
+    return absolute
+
+
 class DaemonSection(_Section):
     state_dir: Annotated[str, Field(min_length=1), AfterValidator(_require_absolute)] | None = None
     """Where queue and runs are kept, as `bertd start --state-dir`."""
@@ -85,6 +91,12 @@ class GroupSection(_Section):
             in_all=Limits(self.max_jobs, self.max_gpus, self.max_cores),
             per_user=Limits(self.max_jobs_per_user, self.max_gpus_per_user, self.max_cores_per_user),
         )
+
+
+class PathsSection(_Section):
+    roots: tuple[Annotated[str, Field(min_length=1), AfterValidator(_require_root)], ...] = ()
+    """Folders in which what a submission names must be: data sets, tables, models to start from and the folder of a
+    command. Of root and the daemon's own user it may be anywhere, and of everybody where no folder is given."""
 
 
 class WebhooksSection(_Section):
@@ -180,6 +192,7 @@ class Configuration(_Section):
     power: PowerSection = PowerSection()
     limits: LimitsSection = LimitsSection()
     commands: CommandsSection = CommandsSection()
+    paths: PathsSection = PathsSection()
     webhooks: WebhooksSection = WebhooksSection()
     groups: Annotated[dict[Annotated[str, Field(pattern=GROUP_NAME)], GroupSection], Field(max_length=_MAX_GROUPS)] = {}
     """`[groups.NAME]`; a group in a later file replaces that of the same name."""

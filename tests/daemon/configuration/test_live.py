@@ -22,6 +22,9 @@ queued_jobs_per_user = 7
 for_operators = false
 [webhooks]
 allowed_hosts = ["chat.example.org"]
+
+[paths]
+roots = ["/srv/data"]
 [[hooks]]
 name = "mail"
 command = ["/bin/mail"]

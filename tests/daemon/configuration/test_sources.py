@@ -43,6 +43,7 @@ def test_a_later_source_overrides_key_by_key_and_is_named(tmp_path: Path) -> Non
         ("power.currency", "EUR", "default"),
         ("limits.queued_jobs_per_user", 20, str(system / "bertd.toml.d" / "20.toml")),
         ("commands.for_operators", True, "default"),
+        ("paths.roots", None, "default"),
         ("webhooks.allowed_hosts", None, "default"),
         ("hooks", None, "default"),
     ]
