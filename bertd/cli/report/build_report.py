@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 
+from bertd.cli.output.energy_text import format_energy
 from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, read_published, summarize_scores
 from bertd.cli.report.document import Bar, Block, Chart, Code, Mark, Paragraph, Report, Section, Series, Table
 from bertd.cli.report.recipe_differences import find_differences
@@ -87,6 +88,8 @@ def result_rows(facts: RunFacts) -> list[tuple[str, str]]:
         rows.append(("sequences/s in training", f"{progress.sequences / facts.account.training_s:,.1f}"))
     if summary.step is not None and summary.step.memory_bytes is not None:
         rows.append(("peak memory of a device", format_bytes(summary.step.memory_bytes)))
+    if facts.energy is not None:
+        rows.append(("energy", format_energy(facts.energy)))
     if summary.restarts or summary.steps_lost:
         rows.append(("restarts, steps lost", f"{summary.restarts}, {summary.steps_lost:,}"))
     if end is not None and end.export is not None:

@@ -19,6 +19,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    JobEnergy,
     JournalRecord,
     RestartRecord,
     RollbackRecord,
@@ -27,6 +28,7 @@ from bertd.records import (
 )
 from bertd.run.bounded_read import read_bounded
 from bertd.run.dataset_manifest import Manifest, read_manifest
+from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import JournalReader, read_scores
 from bertd.run.paths import JobPaths, RunPaths
 from bertd.run.recipe.load import read_recipe
@@ -76,6 +78,8 @@ class RunFacts:
     """None if the data set is not there any more."""
     provenance: dict[str, str]
     scores: tuple[ScoreView, ...]
+    energy: JobEnergy | None
+    """None where nothing was measured."""
     num_damaged_lines: int
     """Of the journal, which were left out."""
 
@@ -123,6 +127,7 @@ def read_run_facts(folder: Path) -> RunFacts:
         manifest=_read_manifest(recipe),
         provenance=_read_provenance(paths.provenance),
         scores=tuple(_read_scores(paths)),
+        energy=read_job_energy(paths),
         num_damaged_lines=reader.num_damaged_lines,
     )
 

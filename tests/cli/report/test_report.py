@@ -16,7 +16,8 @@ from bertd.cli.report.html import write_html
 from bertd.cli.report.markdown import write_markdown
 from bertd.cli.report.recipe_differences import find_differences
 from bertd.cli.report.run_facts import MAX_EVENTS, read_run_facts
-from bertd.records import AlertRecord, EndRecord, JournalRecord
+from bertd.records import AlertRecord, EndRecord, JobEnergy, JournalRecord
+from bertd.run.job_energy import write_job_energy
 from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import format_recipe
@@ -176,6 +177,16 @@ def test_what_the_daemon_has_stored_is_used(tmp_path: Path, monkeypatch: pytest.
 
     assert again.offset == RunPaths(run).journal.stat().st_size
     assert read_run_facts(run).summary.end == end()
+
+
+def test_energy_is_shown_where_it_was_measured(tmp_path: Path, bertd: Bertd) -> None:
+    run, out = make_run(tmp_path / "7-demo", end()), tmp_path / "report.html"
+    energy = JobEnergy(t=119.0, gpu_kwh=1.5, measured_s=3600.0, unmeasured_s=0.0, cost=0.47, currency="EUR")
+    write_job_energy(RunPaths(run), energy)
+
+    assert bertd("report", str(run), "--out", str(out)).code == 0
+
+    assert "1.500 kWh of its GPUs, 0.47 EUR" in out.read_text()
 
 
 def test_differences_are_by_key_and_a_name_is_none() -> None:
