@@ -82,6 +82,7 @@ class AsyncClient:
     hold = _in_thread(Client.hold)
     release = _in_thread(Client.release)
     priority = _in_thread(Client.priority)
+    change = _in_thread(Client.change)
     clone = _in_thread(Client.clone)
     move = _in_thread(Client.move)
     budget = _in_thread(Client.budget)

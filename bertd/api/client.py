@@ -16,6 +16,7 @@ from urllib.parse import urlencode
 from bertd.api.models import (
     AnySubmission,
     AuditView,
+    ChangeRequest,
     CloneRequest,
     ConfigurationKeyView,
     DeviceView,
@@ -357,6 +358,13 @@ class Client(TypedRequests):
     def clone(self, id: JobId, request: CloneRequest) -> JobView:
         """Queue a job like another one, with changes; it is durable when this returns."""
         return self._post_job(f"/v1/jobs/{path_segment(id)}/clone", record_body(request))
+
+    def change(
+        self, id: JobId, *, begin: str | None = None, only: str | None = None, group: str | None = None
+    ) -> JobView:
+        """Change when a job may start and run, or its group; "none" takes one away."""
+        request = ChangeRequest(begin=begin, only=only, group=group)
+        return self._post_job(f"/v1/jobs/{path_segment(id)}/change", record_body(request))
 
     def move(self, id: JobId, *, to: Literal["before", "after", "first", "last"], job: JobId | None = None) -> JobView:
         """Move a waiting job in the queue: before or after `job`, or to the head or the end of the queue."""

@@ -646,6 +646,17 @@ class SubmitExport(ProgramSubmission):
     """The absolute path of the folder to make; None for exports/step-N of the run."""
 
 
+class ChangeRequest(Record):
+    """Body of POST /v1/jobs/{id}/change: when a job may start and run, and its group; null leaves it as it is."""
+
+    begin: str | None = Field(default=None, min_length=1, max_length=100)
+    """As in a submission, of a job that waits; none for at once."""
+    only: str | None = Field(default=None, min_length=1, max_length=100)
+    """As in a submission, also of a job that runs; none for the whole day."""
+    group: GroupName | None = None
+    """Of a job that waits; none for no group."""
+
+
 class CloneRequest(Record):
     """Body of POST /v1/jobs/{id}/clone: what is other than in the job that is cloned."""
 

@@ -41,7 +41,14 @@ _PANELS: list[tuple[str, list[Command]]] = [
     ("Act on a job", [job_commands.pause, job_commands.resume, job_commands.checkpoint, job_commands.stop]),
     (
         "Act on a job",
-        [budget.budget, job_commands.hold, job_commands.release, job_commands.priority, job_commands.move],
+        [
+            budget.budget,
+            job_commands.hold,
+            job_commands.release,
+            job_commands.priority,
+            job_commands.move,
+            job_commands.change,
+        ],
     ),
     (
         "The daemon",

@@ -35,6 +35,7 @@ ARGUMENTS = {
     "release": ["7"],
     "priority": ["7", "5"],
     "move": ["7", "--first"],
+    "change": ["7", "--only", "20:00-08:00"],
     "recipe": ["7"],
     "export": ["7"],
     "evaluate": ["7"],

@@ -262,6 +262,36 @@ def move(
     print(f"{_priority_line(view)}{position}")
 
 
+def change(
+    ids: JobsArgument = None,
+    begin: Annotated[
+        str | None,
+        typer.Option("--begin", metavar="TIME", help="As in submit; none: at once.", show_default=False),
+    ] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", metavar="HOURS", help="As in submit; none: the whole day.", show_default=False),
+    ] = None,
+    group: Annotated[
+        str | None,
+        typer.Option("--group", metavar="NAME", help="As in submit; none: no group.", show_default=False),
+    ] = None,
+    socket: SocketOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change when a job may start and run, or its group; a job that runs outside of its new hours is paused.
+
+    Raises:
+        BadParameter: nothing is to be changed.
+    """
+    from bertd.cli.several_jobs import act_on_each
+
+    if begin is None and only is None and group is None:
+        raise typer.BadParameter("give what to change: --begin, --only or --group")
+    client = connect(socket)
+    act_on_each(client, ids or [], lambda id: client.change(id, begin=begin, only=only, group=group), json=json)
+
+
 def shutdown(socket: SocketOption = None, json: JsonOption = False) -> None:
     """End the daemon, which first pauses running jobs with a checkpoint (see `bertd start --help`)."""
     client = connect(socket)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from bertd.api.models import (
     AnySubmission,
+    ChangeRequest,
     CloneRequest,
     GarbageDeletedView,
     GridEstimateView,
@@ -26,7 +27,7 @@ from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.command_job import require_right
 from bertd.daemon.admission.paths_of_requests import SubmittedPaths
 from bertd.daemon.admission.quota import Quotas
-from bertd.daemon.admission.start_times import read_start_times
+from bertd.daemon.admission.start_times import NONE, change_start_times, read_start_times
 from bertd.daemon.api.audited_changes import AuditedChanges, Mutation
 from bertd.daemon.api.views import Views
 from bertd.daemon.cloned_submissions import make_clone
@@ -246,6 +247,20 @@ class RequestHandler:
         self.changes.check_allowed(peer)
         job = self.job(name)
         return make_clone(job, request, num_retries=self._retries.of_job(job.id).num_allowed)
+
+    def change_conditions(self, name: str, request: ChangeRequest, mutation: Mutation) -> Answer:
+        """Change when a job may start and run, or its group."""
+        with self.changes.change(mutation) as change:
+            if change.is_new:
+                job = self.job(name)
+                times = change_start_times(request, self._start_times.of_job(job.id), job=job, now=time.time())
+                self._start_times.replace(job.id, times)
+                if request.group is not None:
+                    self._job_actions.set_group(job, "" if request.group == NONE else request.group)
+                given = request.model_dump(exclude_none=True)
+                change.detail = ", ".join(f"{key} {value}" for key, value in given.items())
+                change.finish(self._views.job(self._queue.get(job.id)))
+        return change.answer
 
     def move(self, name: str, request: MoveRequest, mutation: Mutation) -> Answer:
         """Move a waiting job in the queue."""

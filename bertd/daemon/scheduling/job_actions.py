@@ -12,7 +12,7 @@ from bertd.daemon.scheduling.devices.device_counts import check_device_count
 from bertd.daemon.scheduling.job_order import Ordered, Target, decide_move
 from bertd.errors import TransitionError
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.lifecycle import ENDED, Actor, JobAction, JobChange, change_by_action
+from bertd.jobs.store.lifecycle import ENDED, MOVABLE, Actor, JobAction, JobChange, change_by_action
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.dependency_table import DependencyTable
 from bertd.jobs.store.tables.retry_table import RetryTable
@@ -20,8 +20,6 @@ from bertd.jobs.store.waiting_cache import service_order
 from bertd.records import JobKind, JobState
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, newest_first
-
-_WAITING = (JobState.QUEUED, JobState.HELD, JobState.PAUSED)
 
 
 class JobActions:
@@ -99,13 +97,25 @@ class JobActions:
         Raises:
             TransitionError: the job is not waiting.
         """
-        if job.state not in _WAITING:
+        if job.state not in MOVABLE:
             raise TransitionError(
                 f"job {job.id}: is {job.state}, so its priority cannot be changed; only that of a waiting job can"
             )
         # Where it had been moved to was among others.
         self._queue.update(job.id, priority=priority, place=None)
         return self._queue.get(job.id)
+
+    def set_group(self, job: Job, group: str) -> None:
+        """Put a waiting job into another group, or into none.
+
+        Raises:
+            TransitionError: it does not wait.
+            SubmissionError: there is no such group, or it allows fewer devices than the job needs.
+        """
+        if job.state not in MOVABLE:
+            raise TransitionError(f"job {job.id}: is {job.state}, so its group cannot be changed")
+        self._quotas.require_group(replace(job, group_name=group))
+        self._queue.update(job.id, group_name=group)
 
     def move(self, job: Job, side: Literal["before", "after", "first", "last"], other: Job | None = None) -> Job:
         """Move a job in the queue.
@@ -117,7 +127,7 @@ class JobActions:
             TransitionError: one of the two does not wait, or they are the same.
         """
         for each in (job, other):
-            if each is not None and each.state not in _WAITING:
+            if each is not None and each.state not in MOVABLE:
                 raise TransitionError(
                     f"job {each.id}: is {each.state}, so it has no place in the queue; only queued, held and paused "
                     "jobs have"

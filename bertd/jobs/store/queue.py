@@ -30,6 +30,7 @@ _UPDATABLE_COLUMNS = (
     "num_devices",
     "reason",
     "place",
+    "group_name",
 )
 
 

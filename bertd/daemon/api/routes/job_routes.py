@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 from starlette.responses import Response
 
 from bertd.api.models import (
+    ChangeRequest,
     CloneRequest,
     GridEstimateView,
     JobView,
@@ -146,6 +147,13 @@ async def post_priority(request: Request, id: str, body: PriorityBody, key: Idem
     """Change a waiting job's place in the queue."""
     mutation = await read_mutation(request, key)
     return answer_response(services_of(request).request_handler.prioritize(id, body.priority, mutation))
+
+
+@router.post("/jobs/{id}/change", status_code=202, response_model=JobView, responses=CHANGE_ONE)
+async def post_change(request: Request, id: str, body: ChangeRequest, key: IdempotencyKey = None) -> Response:
+    """Change when a job may start and run, or its group."""
+    mutation = await read_mutation(request, key)
+    return answer_response(services_of(request).request_handler.change_conditions(id, body, mutation))
 
 
 @router.post("/jobs/{id}/clone", status_code=201, response_model=JobView, responses=CHANGE_ONE)

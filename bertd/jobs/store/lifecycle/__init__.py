@@ -61,7 +61,17 @@ from bertd.jobs.store.lifecycle.scheduler_changes import (
     change_by_winning,
     reason_to_wait,
 )
-from bertd.jobs.store.lifecycle.states import ENDED, FINAL, LIVE, Actor, JobAction, JobChange, JobStatus, SubState
+from bertd.jobs.store.lifecycle.states import (
+    ENDED,
+    FINAL,
+    LIVE,
+    MOVABLE,
+    Actor,
+    JobAction,
+    JobChange,
+    JobStatus,
+    SubState,
+)
 from bertd.jobs.store.lifecycle.transitions import TRANSITIONS, check_transition
 
 __all__ = [
@@ -87,6 +97,7 @@ __all__ = [
     "change_by_winning",
     "reason_to_wait",
     "ENDED",
+    "MOVABLE",
     "FINAL",
     "LIVE",
     "Actor",

@@ -29,6 +29,8 @@ class JobAction(StrEnum):
 
 LIVE = frozenset({JobState.STARTING, JobState.RUNNING, JobState.PAUSING, JobState.STOPPING})
 """A runner has the job."""
+MOVABLE = frozenset({JobState.QUEUED, JobState.HELD, JobState.PAUSED})
+"""It waits, or may wait again: it has a place in the queue."""
 ENDED = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST})
 """Nothing more happens by itself."""
 FINAL = frozenset({JobState.DONE, JobState.CANCELLED})

@@ -16,7 +16,7 @@ class StartTimesTable:
         self._database = database
 
     def insert(self, job_id: int, times: StartTimes) -> None:
-        """Note a new job's times, within the transaction that makes it; nothing where it has none."""
+        """Note a job's times, within the transaction that makes it; nothing where it has none."""
         if times == StartTimes():
             return
         self._database.execute(
@@ -34,6 +34,11 @@ class StartTimesTable:
             " ON CONFLICT (job_id) DO UPDATE SET begin_t = excluded.begin_t",
             (job_id, begin_t),
         )
+
+    def replace(self, job_id: int, times: StartTimes) -> None:
+        """A person changes them, within the transaction that does it."""
+        self._database.execute("DELETE FROM start_times WHERE job_id = ?", (job_id,))
+        self.insert(job_id, times)
 
     def of_job(self, job_id: int) -> StartTimes:
         """A job's times."""
