@@ -32,11 +32,12 @@ from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_text
 
 _MAX_S = 110.0
-"""Of one rehearsal, whatever it has measured by then."""
+"""Of one rehearsal, once it has measured a few steps."""
 _CPU_FIRST_STEP_LIMIT_S = 60.0
 """On CPU: longer steps are measured with a smaller batch."""
 _SAVE_EVERY_S = 10.0
 """Two saves between steps are then measured."""
+_MIN_STEP_RECORDS = 2
 _SHORT_BATCH_PASSES = 2
 """Micro-batches of each rank in a step that is made smaller."""
 _AUTO_MICRO = 32
@@ -138,11 +139,16 @@ class Rehearsal:
                 raise DeviceError(
                     f"the rehearsal's ranks ended with status {ranks.returncode}: {_last_words(paths.log)}"
                 )
-            if stepping_since_s is None and now_s - began_s > first_step_limit_s:
-                sequences = format_count(recipe.batch.sequences_at(0.0), "sequence")
-                raise _TooSlowError(f"no step of {sequences} was done within {format_duration(first_step_limit_s)}")
-            if stepping_since_s is not None and (now_s - stepping_since_s > self.measure_s or now_s - began_s > _MAX_S):
+            num_steps = sum(isinstance(record, StepRecord) for record in records)
+            is_measured = num_steps >= _MIN_STEP_RECORDS and stepping_since_s is not None
+            if is_measured and now_s - (stepping_since_s or now_s) > self.measure_s:
                 return records
+            limit_s = first_step_limit_s if stepping_since_s is None else max(_MAX_S, first_step_limit_s)
+            if now_s - began_s > limit_s:
+                if is_measured:
+                    return records
+                sequences = format_count(recipe.batch.sequences_at(0.0), "sequence")
+                raise _TooSlowError(f"steps of {sequences} were not done within {format_duration(limit_s)}")
             time.sleep(TICK_S / 4)
             ledger.tick()
 
