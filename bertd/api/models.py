@@ -172,6 +172,9 @@ class JobView(Record):
     """Devices that it has or waits for; a run's can be changed while it has none."""
     devices: list[str]
     """Ids of the devices leased to it; empty while it has none."""
+    memory_bytes: int | None = None
+    """Of a program, the most that it may use of its GPU, which it shares; of a run, the least that each of its cards
+    has. None where nothing was asked for."""
     owner_uid: int
     created_t: float
     started_t: float | None
@@ -584,6 +587,8 @@ class SubmitCommand(Submission):
     """None for the program's."""
     devices: int = Field(default=0, ge=0, le=65_536)
     """Whole GPUs; 0 for cores alone."""
+    memory_bytes: int | None = Field(default=None, ge=1 << 20, le=1 << 50)
+    """The most that it may use of its one GPU, which it then shares; ended if it uses more. None for whole GPUs."""
     cpus: int = Field(default=1, ge=1, le=65_536)
     """Cores of a command without GPUs."""
     run: str | None = None
@@ -634,6 +639,8 @@ class SubmitEvaluate(ProgramSubmission):
     """At most so many of its validation split; None for as many as the run validates on."""
     sequence_length: int | None = Field(default=None, ge=8, le=8192)
     """Tokens per sequence, for an export."""
+    memory_bytes: int | None = Field(default=None, ge=1 << 20, le=1 << 50)
+    """The most that it may use of its GPU, which it shares; None for 8 GiB, or all of a smaller one."""
 
 
 class SubmitExport(ProgramSubmission):

@@ -55,6 +55,7 @@ class CommandSubmissions:
             hold=request.hold,
             uid=uid,
             now=now,
+            memory_bytes=request.memory_bytes,
         )
 
         def write_files(job_paths: JobPaths, job: Job) -> None:

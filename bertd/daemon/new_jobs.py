@@ -25,6 +25,7 @@ def draft_job(
     uid: int,
     now: float,
     group: str | None = None,
+    memory_bytes: int | None = None,
 ) -> Job:
     """A job without a number, a folder and a run."""
     return Job(
@@ -41,6 +42,7 @@ def draft_job(
         owner_uid=uid,
         created_t=now,
         group_name=group or "",
+        memory_bytes=memory_bytes,
     )
 
 

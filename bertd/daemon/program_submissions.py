@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bertd.api.models import ProgramSubmission, SubmitEvaluate, SubmitExport, SubmitPrepare
+from bertd.daemon.admission.command_job import require_memory
 from bertd.daemon.admission.data_set import require_manifest
 from bertd.daemon.admission.finetuning import require_export
 from bertd.daemon.admission.program_job import arguments_of_prepare, choose_cores, require_prepare
@@ -15,7 +16,7 @@ from bertd.daemon.command_submissions import name_of_program
 from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.submissions import RUN_REFERENCE, find_run_job
-from bertd.errors import BertdError, CheckpointError, SubmissionError, UnknownJobError
+from bertd.errors import BertdError, CheckpointError, DeviceError, SubmissionError, UnknownJobError
 from bertd.jobs.runner.command_job_runner import read_command_job_spec
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job, Queue
@@ -25,6 +26,8 @@ from bertd.run.atomic_files import atomic_write
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
 from bertd.run.paths import JobPaths, RunPaths, StatePaths, newest_first, require_new_folder, step_folder_name
 
+_EVALUATION_BYTES = 8 << 30
+"""BERT-large in fp32 has 1.3 GB of weights; a batch and its scores take less, the driver's context half a GB."""
 _SECRET_MODE = 0o600
 """As of a command, whose file has the same name."""
 
@@ -149,7 +152,7 @@ class ProgramSubmissions:
             *([] if request.sequences is None else ["--sequences", str(request.sequences)]),
             *([] if request.sequence_length is None else ["--sequence-length", str(request.sequence_length)]),
         ]
-        kind, number = self._choose_evaluation_devices(request)
+        kind, number, memory_bytes = self._choose_evaluation_devices(request)
         spec = _draft_spec(
             request,
             module="bertd.train.evaluation.command",
@@ -168,12 +171,25 @@ class ProgramSubmissions:
             run=run,
             uid=uid,
             now=now,
+            memory_bytes=memory_bytes,
         )
 
-    def _choose_evaluation_devices(self, request: SubmitEvaluate) -> tuple[Literal["cpu", "gpu"], int]:
+    def _choose_evaluation_devices(self, request: SubmitEvaluate) -> tuple[Literal["cpu", "gpu"], int, int | None]:
+        """The kind, the number, and the part of a GPU's memory.
+
+        Raises:
+            DeviceError: the machine has no such part, or fewer cores.
+        """
+        sizes = self._inventory.cards.memory_bytes
         if request.cpus is None and self._inventory.gpus:
-            return "gpu", 1
-        return "cpu", choose_cores(request.cpus or self._inventory.cpu_slots, inventory=self._inventory)
+            if request.memory_bytes is not None:
+                require_memory(request.memory_bytes, inventory=self._inventory)
+            largest_bytes = max(sizes.values(), default=None)
+            default_bytes = None if largest_bytes is None else min(_EVALUATION_BYTES, largest_bytes)
+            return "gpu", 1, request.memory_bytes or default_bytes
+        if request.memory_bytes is not None:
+            raise DeviceError("--memory: is a part of a GPU, and this evaluation has cores alone; leave it out")
+        return "cpu", choose_cores(request.cpus or self._inventory.cpu_slots, inventory=self._inventory), None
 
     def _find_checkpoint(self, text: str, *, must_exist: bool) -> _Checkpoint:
         match = RUN_REFERENCE.match(text)
@@ -208,6 +224,7 @@ class ProgramSubmissions:
         run: Job | None,
         uid: int,
         now: float,
+        memory_bytes: int | None = None,
     ) -> Job:
         draft = draft_job(
             kind,
@@ -219,6 +236,7 @@ class ProgramSubmissions:
             hold=request.hold,
             uid=uid,
             now=now,
+            memory_bytes=memory_bytes,
         )
 
         def write_files(job_paths: JobPaths, job: Job) -> None:

@@ -109,6 +109,7 @@ class Submissions:
             hold=request.hold,
             uid=uid,
             now=now,
+            memory_bytes=recipe.devices.memory_bytes,
         )
 
         def write_files(job_paths: JobPaths, job: Job) -> None:

@@ -75,6 +75,7 @@ def test_a_command_that_cannot_run_here_is_refused_before_it_is_a_job(shared: Da
         (command(box, "true", environment={"HF_TOKEN": "s3cret"}), SubmissionError, "--env HF_TOKEN: names a secret"),
         (command(box, "true", "a\0b"), SubmissionError, "NUL"),
         (command(box, "true", devices=512), DeviceError, r"--devices 512: this machine has \d+ GPU"),
+        (command(box, "true", memory_bytes=1 << 30), DeviceError, "--memory: is a part of one GPU, not of 0"),
         (command(box, "true", cpus=5_000), DeviceError, r"--cpus 5000: this machine has \d+ core"),
         (command(box, "true", run="nothing"), UnknownJobError, "no such run"),
     ):

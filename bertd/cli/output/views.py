@@ -262,9 +262,10 @@ def _describe_dependency(dependency: DependencyView) -> str:
 
 
 def _describe_lease(job: JobView) -> str:
+    size = "" if job.memory_bytes is None else f" of {format_bytes(job.memory_bytes)}"
     if job.devices:
-        return f"{job.num_devices}: {', '.join(job.devices)}"
-    return f"{job.num_devices}, released" if job.ended_t else f"needs {job.num_devices}, holds none"
+        return f"{job.num_devices}{size}: {', '.join(job.devices)}"
+    return f"{job.num_devices}{size}, released" if job.ended_t else f"needs {job.num_devices}{size}, holds none"
 
 
 def _describe_progress(job: JobView, *, now: float) -> str:

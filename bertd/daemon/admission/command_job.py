@@ -9,7 +9,7 @@ from bertd.api.models import SubmitCommand
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import ClientError, DeviceError, SubmissionError
 from bertd.jobs.runner.command_job_runner import require_program
-from bertd.run.amounts.quantities import format_count
+from bertd.run.amounts.quantities import format_bytes, format_count
 from bertd.run.machine.command_environment import refusal_of_variable
 from bertd.run.machine.trusted_folders import is_root_or_own
 
@@ -51,8 +51,12 @@ def choose_command_devices(request: SubmitCommand, *, inventory: Inventory) -> t
     """What it gets: whole GPUs, or cores and no GPU.
 
     Raises:
-        DeviceError: the machine has fewer.
+        DeviceError: the machine has fewer, or no card with the memory.
     """
+    if request.memory_bytes is not None and request.devices != 1:
+        raise DeviceError(f"--memory: is a part of one GPU, not of {request.devices}; give --devices 1")
+    if request.memory_bytes is not None:
+        require_memory(request.memory_bytes, inventory=inventory)
     kind: Literal["cpu", "gpu"] = "gpu" if request.devices else "cpu"
     number, available = (request.devices or request.cpus), inventory.count(kind)
     if number <= available:
@@ -61,3 +65,15 @@ def choose_command_devices(request: SubmitCommand, *, inventory: Inventory) -> t
     option, unit = ("--devices", "GPU") if kind == "gpu" else ("--cpus", "core")
     remedy = f"give {option} {available}" if available else "give --cpus instead"
     raise DeviceError(f"{option} {number}: this machine has {format_count(available, unit)}{why}; {remedy}")
+
+
+def require_memory(memory_bytes: int, *, inventory: Inventory) -> None:
+    """Refuse a part of a GPU that no card has.
+
+    Raises:
+        DeviceError: none has so much memory.
+    """
+    if inventory.count("gpu", memory_bytes=memory_bytes) or not inventory.gpus:
+        return
+    largest = format_bytes(max(inventory.cards.memory_bytes.values(), default=0))
+    raise DeviceError(f"--memory {format_bytes(memory_bytes)}: the largest card has {largest}; ask for less")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import DeviceError
-from bertd.run.amounts.quantities import format_count
+from bertd.run.amounts.quantities import format_bytes, format_count
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space
 from bertd.run.recipe.schema import Recipe
 
@@ -19,7 +19,9 @@ def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
         DeviceError: it does.
     """
     num_requested, kind = recipe.devices.count, recipe.devices.kind
-    num_available = inventory.count(kind)
+    need_bytes = recipe.devices.memory_bytes
+    num_available = inventory.count(kind, memory_bytes=need_bytes)
+    size = "" if need_bytes is None else f" of {format_bytes(need_bytes)}"
     if num_requested <= num_available:
         return
     if kind == "gpu":
@@ -30,7 +32,7 @@ def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
             else "--set devices.kind=cpu, with a count this machine has"
         )
         raise DeviceError(
-            f"{name}: [devices] asks for {num_requested} gpu, this machine has {num_available}{why}; {remedy}"
+            f"{name}: [devices] asks for {num_requested} gpu{size}, this machine has {num_available}{why}; {remedy}"
         )
     raise DeviceError(
         f"{name}: [devices] asks for {num_requested} cpu, this machine has {format_count(num_available, 'core')}; "

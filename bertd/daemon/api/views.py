@@ -313,6 +313,7 @@ class Views:
             folder=job.folder,
             num_devices=job.num_devices,
             devices=leases.devices_of(job.id),
+            memory_bytes=job.memory_bytes,
             owner_uid=job.owner_uid,
             created_t=job.created_t,
             started_t=job.started_t,

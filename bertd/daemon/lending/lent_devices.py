@@ -56,7 +56,7 @@ def with_allocations(leases: Leases, decisions: Sequence[Decision]) -> Leases:
 
 
 def _rows(allocation: Allocation) -> list[Lease]:
-    return [Lease(allocation.job.id, device, slots, allocation.parts) for device, slots in allocation.devices.items()]
+    return allocation.leases()
 
 
 def find_lend(job_id: int, lends: Sequence[Lend]) -> Lend | None:

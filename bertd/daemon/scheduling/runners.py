@@ -19,7 +19,7 @@ from bertd.records import CommandKind, JobKind, RunnerIdentity
 from bertd.run.atomic_files import sweep_temporaries
 from bertd.run.bounded_read import open_regular
 from bertd.run.ledger_repair import repair_ledger
-from bertd.run.machine.gpu_share import GPU_PARTS_VARIABLE
+from bertd.run.machine.gpu_share import GPU_MEMORY_VARIABLE, GPU_PARTS_VARIABLE
 from bertd.run.machine.processes import is_alive, read_identity
 from bertd.run.paths import TEMPORARY_PREFIX, JobPaths, RunPaths
 
@@ -42,13 +42,18 @@ def runner_command(folder: Path, kind: JobKind) -> list[str]:
 
 
 def runner_environment(
-    environment: Mapping[str, str], *, devices: dict[str, int], parts: int = 1, threads: int | None = None
+    environment: Mapping[str, str],
+    *,
+    devices: dict[str, int],
+    parts: int = 1,
+    memory_bytes: int | None = None,
+    threads: int | None = None,
 ) -> dict[str, str]:
     """The environment of a runner: the variables listed above, no secrets and nothing of the service manager. Pure.
 
     CUDA_VISIBLE_DEVICES names the leased GPUs; it is empty for a job on the CPU, so that it cannot take one.
-    Of a GPU that several share, the job is given the number of its parts. A job that would take every core, and has
-    fewer, is given that number of threads.
+    Of a GPU that several share, the job is given the number of its parts, or the bytes that it may use. A job that
+    would take every core, and has fewer, is given that number of threads.
     """
     kept = {
         key: text
@@ -61,6 +66,8 @@ def runner_environment(
         kept["OMP_NUM_THREADS"] = str(threads)
     if parts > 1:
         kept[GPU_PARTS_VARIABLE] = str(parts)
+    if memory_bytes is not None:
+        kept[GPU_MEMORY_VARIABLE] = str(memory_bytes)
     return kept
 
 
@@ -97,8 +104,17 @@ class Runners:
         self._wake = wake
         self.attached: dict[int, RunnerHandle] = {}
 
-    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int], parts: int = 1) -> None:
-        """Start the runner of a job on its devices, or on one of so many parts of its GPU.
+    def start(
+        self,
+        job_id: int,
+        *,
+        kind: JobKind,
+        folder: Path,
+        devices: dict[str, int],
+        parts: int = 1,
+        memory_bytes: int | None = None,
+    ) -> None:
+        """Start the runner of a job on its devices, or on one of so many parts of its GPU, or so much of its memory.
 
         Raises:
             StorageError: there are no processes, memory or file descriptors left for it.
@@ -113,7 +129,11 @@ class Runners:
                     stderr=subprocess.STDOUT,
                     cwd=folder,
                     env=runner_environment(
-                        os.environ, devices=devices, parts=parts, threads=_limited_threads(kind, devices)
+                        os.environ,
+                        devices=devices,
+                        parts=parts,
+                        memory_bytes=memory_bytes,
+                        threads=_limited_threads(kind, devices),
                     )
                     | {JOB_VARIABLE: str(folder)},
                     start_new_session=True,

@@ -45,6 +45,7 @@ from bertd.jobs.store.lifecycle import (
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import PROGRAM_KINDS, JobKind, JobState
+from bertd.run.amounts.quantities import format_bytes
 from bertd.run.mailbox import post
 from bertd.run.paths import JobPaths, RunPaths, StatePaths
 
@@ -291,11 +292,19 @@ class Scheduler:
             drained=drained,
             may_overtake=self.outlook.backfill(waiting, drained=drained, now=now).may_overtake,
             group_lines=GroupLines(usage),
+            measured_bytes=self._measured_bytes,
         )
         self._waiting_jobs.set_reasons(decisions)
         for decision in decisions:
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
+
+    def _measured_bytes(self, job: Job) -> int | None:
+        """The memory of a GPU that a run was seen to use; None where it has not trained on one."""
+        if job.kind is not JobKind.PRETRAIN or job.device_kind == "cpu" or job.started_t is None:
+            return None
+        step = self._run_metrics.summary(job).step
+        return None if step is None else step.memory_bytes
 
     def _pause_outside_of_hours(self) -> None:
         times, now = self._start_times.of_unended(), self._clock()
@@ -327,7 +336,13 @@ class Scheduler:
             self._apply_device_count(job, now=now)
             # Committed before the process exists: a daemon that dies in between finds no runner and queues it again.
             with self._database.transaction():
-                self._queue.lease(job.id, allocation.devices, parts=allocation.parts)
+                self._queue.lease(
+                    job.id,
+                    allocation.devices,
+                    parts=allocation.parts,
+                    memory_bytes=allocation.memory_bytes,
+                    of_bytes=allocation.of_bytes,
+                )
                 change = change_at_start(
                     f"starts on {_format_devices(allocation)}{_format_occupied(allocation.devices, occupied)}"
                 )
@@ -335,7 +350,12 @@ class Scheduler:
             self.outlook.accuracy.note_start(job.id, now=now)
             self._run_metrics.open_follower(job)
             self._runners.start(
-                job.id, kind=job.kind, folder=folder, devices=allocation.devices, parts=allocation.parts
+                job.id,
+                kind=job.kind,
+                folder=folder,
+                devices=allocation.devices,
+                parts=allocation.parts,
+                memory_bytes=allocation.memory_bytes,
             )
         except DaemonBusyError as error:
             self._adopt_earlier_runner(allocation, reason=str(error))
@@ -374,7 +394,13 @@ class Scheduler:
                 self._queue.update(job.id, reason=reason)
             return
         with self._database.transaction():
-            self._queue.lease(job.id, allocation.devices, parts=allocation.parts)
+            self._queue.lease(
+                job.id,
+                allocation.devices,
+                parts=allocation.parts,
+                memory_bytes=allocation.memory_bytes,
+                of_bytes=allocation.of_bytes,
+            )
             text = "a runner of an earlier daemon has it"
             self._queue.move(job.id, JobState.STARTING, reason=text, actor=Actor.SCHEDULER, now=self._clock())
         self._run_metrics.open_follower(job)
@@ -382,6 +408,8 @@ class Scheduler:
 
 def _format_devices(allocation: Allocation) -> str:
     part = "" if allocation.parts == 1 else f"one of {allocation.parts} parts of "
+    if allocation.memory_bytes is not None:
+        part = f"{format_bytes(allocation.memory_bytes)} of "
     return ", ".join(
         f"{n} core{'s' * (n > 1)}" if device == "cpu" else f"{part}{device}" for device, n in allocation.devices.items()
     )

@@ -22,6 +22,7 @@ from bertd.jobs.runner.child_process import StopSignal, run_child_process
 from bertd.jobs.runner.command_guard import RUNNER_DIED, guard_command, write_launch
 from bertd.jobs.runner.descendants import kill_group
 from bertd.jobs.runner.exit_analysis import exit_text
+from bertd.jobs.runner.gpu_memory_watch import own_descendants, watch_of_job
 from bertd.jobs.runner.log_truncation import truncate_log
 from bertd.records import (
     Command,
@@ -40,6 +41,7 @@ from bertd.run.job_report import REPORT_VARIABLE, read_result_text
 from bertd.run.journal import append_records, read_journal
 from bertd.run.log import log_line
 from bertd.run.machine.command_environment import job_environment
+from bertd.run.machine.gpu_share import GPU_MEMORY_VARIABLE
 from bertd.run.machine.processes import oom_kills
 from bertd.run.mailbox import read_command
 from bertd.run.paths import JobPaths
@@ -88,6 +90,7 @@ class CommandJobRunner:
         self._stop_command: Command | None = None
         self._ending: _Ending | None = None
         self._started_s = time.monotonic()
+        self._gpu_memory = watch_of_job(os.environ, list_pids=own_descendants)
 
     def run(self) -> Outcome:
         """Run the program to its end and return the outcome.
@@ -133,6 +136,8 @@ class CommandJobRunner:
         if spec.module is not None:
             threads = {} if spec.num_cpus is None else {"OMP_NUM_THREADS": str(spec.num_cpus)}
             return os.environ | threads | variables | {REPORT_VARIABLE: str(self._paths.root)}
+        if (limit_bytes := os.environ.get(GPU_MEMORY_VARIABLE)) is not None:
+            variables[GPU_MEMORY_VARIABLE] = limit_bytes
         return job_environment(spec.environment, os.environ, num_cpus=spec.num_cpus, variables=variables)
 
     def _require_program(self, environment: dict[str, str]) -> None:
@@ -169,6 +174,8 @@ class CommandJobRunner:
             self._end(child, JobState.CANCELLED, "stopped by a person", now_s=now_s)
         elif (limit_s := self._spec.time_limit_s) is not None and now_s - self._started_s >= limit_s:
             self._end(child, JobState.FAILED, f"its time limit of {format_duration(limit_s)} is over", now_s=now_s)
+        elif self._gpu_memory is not None and (why := self._gpu_memory.reason_to_end()):
+            self._end(child, JobState.FAILED, why, now_s=now_s)
 
     def _read_mailbox(self) -> None:
         command = read_command(self._paths.control, number=self._next_command)

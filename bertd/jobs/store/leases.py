@@ -17,6 +17,17 @@ class Lease:
     """Cores of the CPU; 1 for a GPU."""
     parts: int = 1
     """Equal parts that the GPU's memory is divided into, of which the job has one; 1: it has the GPU to itself."""
+    memory_bytes: int | None = None
+    """Of the GPU's memory, that the job may use; None for its share by parts."""
+    of_bytes: int | None = None
+    """The GPU's memory, for that share."""
+
+    @property
+    def share(self) -> Fraction:
+        """Of the GPU, 0..1."""
+        if self.memory_bytes is None or not self.of_bytes:
+            return Fraction(1, self.parts)
+        return Fraction(self.memory_bytes, self.of_bytes)
 
 
 @dataclass(frozen=True)
@@ -35,7 +46,7 @@ class Leases:
 
     def free_share(self, gpu: str) -> Fraction:
         """Share of a GPU that no job has, 0..1."""
-        return 1 - sum((Fraction(1, lease.parts) for lease in self.rows if lease.device == gpu), Fraction())
+        return 1 - sum((lease.share for lease in self.rows if lease.device == gpu), Fraction())
 
     def holders_of(self, device: str) -> list[int]:
         """The jobs that have a device or a part of it, the oldest first."""

@@ -36,7 +36,8 @@ _UPDATABLE_COLUMNS = (
 
 _MAX_STALE = 500
 """More changed rows than these are not looked up one by one."""
-_SELECT = """SELECT *, state = 'paused' AND EXISTS (SELECT 1 FROM leases WHERE job_id = jobs.id) AS is_hot FROM jobs"""
+_SELECT = """SELECT *, state = 'paused' AND EXISTS (SELECT 1 FROM leases WHERE job_id = jobs.id) AS is_hot,
+(SELECT memory_bytes FROM memory_needs WHERE job_id = jobs.id) AS memory_bytes FROM jobs"""
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Job:
     """Of the configuration, with limits; empty for none."""
     is_hot: bool = False
     """Paused with its lease: the ranks are suspended and keep their memory."""
+    memory_bytes: int | None = None
+    """Of a program, the most that it may use of its GPU, which it shares; of a run, the least that each card has."""
 
     @property
     def status(self) -> JobStatus:
@@ -281,12 +284,17 @@ class Queue:
             ),
         )
         assert cursor.lastrowid is not None
+        if job.memory_bytes is not None:
+            self._database.execute(
+                "INSERT INTO memory_needs (job_id, memory_bytes) VALUES (?, ?)", (cursor.lastrowid, job.memory_bytes)
+            )
         self._waiting.stale.add(cursor.lastrowid)
         return replace(job, id=cursor.lastrowid)
 
     def delete_reserved(self, job: Job) -> None:
         """Undo a reservation within the transaction that made it; its number is not used again."""
         self._waiting.stale.add(job.id)
+        self._database.execute("DELETE FROM memory_needs WHERE job_id = ?", (job.id,))
         self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:
@@ -370,16 +378,27 @@ class Queue:
 
     def leases(self) -> Leases:
         """The current leases."""
-        rows = self._database.execute("SELECT job_id, device, slots, parts FROM leases ORDER BY job_id, device")
+        rows = self._database.execute(
+            "SELECT job_id, device, slots, parts, memory_bytes, of_bytes FROM leases ORDER BY job_id, device"
+        )
         return Leases(tuple(Lease(**row) for row in rows))
 
-    def lease(self, job_id: int, devices: dict[str, int], *, parts: int = 1) -> None:
-        """Give devices to a job: of each, slots, and of a GPU one of so many parts."""
+    def lease(
+        self,
+        job_id: int,
+        devices: dict[str, int],
+        *,
+        parts: int = 1,
+        memory_bytes: int | None = None,
+        of_bytes: int | None = None,
+    ) -> None:
+        """Give devices to a job: of each, slots, and of a GPU one of so many parts, or so much of its memory."""
         with self._database.transaction():
             for device, slots in devices.items():
                 self._database.execute(
-                    "INSERT INTO leases (job_id, device, slots, parts) VALUES (?, ?, ?, ?)",
-                    (job_id, device, slots, parts),
+                    "INSERT INTO leases (job_id, device, slots, parts, memory_bytes, of_bytes)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (job_id, device, slots, parts, memory_bytes, of_bytes),
                 )
 
     def release(self, job_id: int) -> None:

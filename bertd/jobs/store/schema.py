@@ -201,6 +201,14 @@ CREATE TABLE lend_jobs (
     PRIMARY KEY (lend_id, job_id)
 ) STRICT;
 """,
+    """
+CREATE TABLE memory_needs (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    memory_bytes INTEGER NOT NULL   -- of each GPU
+) STRICT;
+ALTER TABLE leases ADD COLUMN memory_bytes INTEGER; -- of the GPU, that the job may use; NULL for its share by parts
+ALTER TABLE leases ADD COLUMN of_bytes INTEGER;     -- that the GPU has; NULL as above
+""",
 )
 """What makes each next version of the one before."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from bertd.records import BudgetUnit
@@ -9,6 +10,7 @@ from bertd.run.amounts.durations import format_duration
 
 _BYTE_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 _GIB_POWER = 3
+_BYTES = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)\s*([KMGT])(i?)B", re.IGNORECASE | re.ASCII)
 
 
 def format_bytes(num_bytes: float, *, is_short: bool = False) -> str:
@@ -16,6 +18,19 @@ def format_bytes(num_bytes: float, *, is_short: bool = False) -> str:
     power = min(len(_BYTE_UNITS) - 1, max(0, int(num_bytes).bit_length() - 1) // 10)
     has_decimals = power >= (_GIB_POWER if is_short else 1)
     return f"{num_bytes / 1024**power:.{1 if has_decimals else 0}f} {_BYTE_UNITS[power]}"
+
+
+def parse_bytes(text: str) -> int:
+    """`10GiB`, `24 GB`, `512MiB` or `1.5TiB` as bytes.
+
+    Raises:
+        ValueError: it is not an amount above 0 with a unit.
+    """
+    match = _BYTES.fullmatch(text.strip())
+    if match is None or not float(match[1]):
+        raise ValueError(f"{text!r:.40} is not an amount of memory; give one such as 10GiB or 24GB")
+    factor = (1024.0 if match[3] else 1000.0) ** ("KMGT".index(match[2].upper()) + 1)
+    return round(float(match[1]) * factor)
 
 
 def format_count(number: int, noun: str, plural: str | None = None) -> str:

@@ -20,6 +20,7 @@ from pydantic import (
 
 from bertd.records import BudgetUnit, Preset
 from bertd.run.amounts.durations import parse_duration
+from bertd.run.amounts.quantities import parse_bytes
 from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
 from bertd.run.grid.finetune_grid import parse_tasks, require_via
 from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
@@ -440,6 +441,21 @@ class DevicesSection(RecipeSection):
     """There is no fallback: a run for GPUs never trains on the CPU."""
     count: Annotated[int, Field(ge=1, le=65_536)] = 8
     """Ranks: one per GPU; on the CPU, processes, at most one per core. Source: Izsak et al. 2021: 8 Titan-V."""
+    memory: str | None = None
+    """Least memory of each GPU, such as 24GiB: of cards of several sizes the smallest that have it are taken."""
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """The least memory in bytes; None where nothing is asked."""
+        return None if self.memory is None else parse_bytes(self.memory)
+
+    @model_validator(mode="after")
+    def _require_memory_of_gpus(self) -> Self:
+        if self.memory is not None:
+            parse_bytes(self.memory)
+            if self.kind == "cpu":
+                raise ValueError("memory is of GPUs, and kind is cpu; leave it out")
+        return self
 
 
 class Recipe(RecipeSection):

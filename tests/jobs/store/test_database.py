@@ -5,6 +5,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -292,6 +293,26 @@ def test_a_queue_of_the_thirteenth_version_gets_lends(path: Path) -> None:
     database = Database(path)
     (lend,) = LendTable(database).open()
     assert (lend.devices, lend.state, lend.holders) == ({"cpu": 2}, LendState.PAUSING, frozenset({1}))
+    database.close()
+
+
+def test_a_queue_of_the_fourteenth_version_gets_parts_of_memory(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:13])} PRAGMA user_version = 14;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = "1, 'finetune', 'x', 'running', '', 0, '', 'finetunes/000001', 'gpu', 1, 0, 0.0"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.execute("INSERT INTO leases (job_id, device, slots, parts) VALUES (1, 'GPU-a', 1, 3)")
+    connection.commit()
+    connection.close()
+    database = Database(path)
+    queue = Queue(database, EventLog(database))
+    assert queue.get(1).memory_bytes is None
+    assert queue.leases() == Leases((Lease(1, "GPU-a", 1, parts=3),))
+    with database.transaction():
+        queue.release(1)
+        queue.lease(1, {"GPU-a": 1}, memory_bytes=5, of_bytes=20)
+    assert queue.leases().free_share("GPU-a") == Fraction(3, 4)
     database.close()
 
 

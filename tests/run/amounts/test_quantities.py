@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bertd.records import BudgetUnit
-from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count
+from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, parse_bytes
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,17 @@ def test_one_is_not_many() -> None:
         "2,345 documents",
     ]
     assert [format_count(number, "entry", "entries") for number in (1, 2)] == ["1 entry", "2 entries"]
+
+
+@pytest.mark.parametrize(
+    ("text", "num_bytes"),
+    [("10GiB", 10 << 30), ("24 GB", 24 * 10**9), ("512mib", 512 << 20), ("1.5TiB", 3 << 39), ("1KB", 1000)],
+)
+def test_an_amount_of_memory_has_a_unit(text: str, num_bytes: int) -> None:
+    assert parse_bytes(text) == num_bytes
+
+
+@pytest.mark.parametrize("text", ["", "10", "GiB", "0GB", "-1GB", "1e9GB", "10 GiBs", "nanGB", "\u0661GB"])
+def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="give one such as 10GiB"):
+        parse_bytes(text)

@@ -361,3 +361,13 @@ def test_of_the_many_recipes_of_runs_the_path_says_which_is_wrong(tmp_path: Path
     mine = recipe.rename(tmp_path / "mine.toml")
     with pytest.raises(RecipeError, match=r"^mine\.toml: "):
         read_recipe(mine)
+
+
+def test_the_least_memory_of_a_card_is_an_amount_and_of_gpus_alone() -> None:
+    text = "[run]\nname = 'x'\n[budget]\nsteps = 1\n[data]\nshards = '/x'\n[devices]\n"
+    recipe = parse_recipe(text + "memory = '24GiB'\n", name="x")
+    assert recipe.devices.memory_bytes == 24 << 30
+    assert parse_recipe(format_recipe(recipe), name="x") == recipe
+    for wrong, words in (("memory = '24'", "give one such as 10GiB"), ("memory = '1GiB'\nkind = 'cpu'", "kind is cpu")):
+        with pytest.raises(RecipeError, match=words):
+            parse_recipe(f"{text}{wrong}\n", name="x")

@@ -18,7 +18,7 @@ from bertd.cli.commands.submitting.queue_program import (
     require_queue,
     submit_program,
 )
-from bertd.cli.commands.submitting.submit_command import RetriesOption, TimeLimitOption
+from bertd.cli.commands.submitting.submit_command import MemoryOption, RetriesOption, TimeLimitOption, parse_memory
 from bertd.cli.completion import complete_run
 from bertd.cli.options import AfterAnyOption, AfterOption, BeginOption, JsonOption, PriorityOption, SocketOption
 
@@ -64,6 +64,7 @@ def evaluate(
     queue: QueueOption = False,
     name: NameOption = None,
     cpus: CpusOption = None,
+    memory: MemoryOption = None,
     hold: HoldOption = False,
     priority: PriorityOption = 0,
     after: AfterOption = None,
@@ -97,6 +98,7 @@ def evaluate(
             "shards": None if shards is None else str(_find_shards(shards, place_data_set(shards))),
             "sequences": sequences,
             "sequence_length": sequence_length,
+            "memory_bytes": None if memory is None else parse_memory(memory),
         }
         submit_program(SubmitEvaluate.model_validate(options | what), socket=socket, json=json)
         return

@@ -19,6 +19,7 @@ QUEUE_PANEL = "As a job of the daemon"
 _OF_A_JOB = {
     "name": "--name",
     "cpus": "--cpus",
+    "memory": "--memory",
     "time_limit": "--time-limit",
     "retries": "--retries",
     "hold": "--hold",

@@ -18,6 +18,7 @@ _PANEL = "Of a command"
 _OF_A_COMMAND = {
     "devices": "--devices",
     "cpus": "--cpus",
+    "memory": "--memory",
     "env": "--env",
     "run": "--run",
     "time_limit": "--time-limit",
@@ -44,6 +45,16 @@ CpusOption = Annotated[
     int,
     typer.Option(
         "--cpus", min=1, max=65_536, metavar="N", help="Cores of a command without GPUs.", rich_help_panel=_PANEL
+    ),
+]
+MemoryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="AMOUNT",
+        help="Share one GPU: the most that it may use of its memory, such as 10GiB. It is ended if it uses more.",
+        show_default=False,
+        rich_help_panel=_PANEL,
     ),
 ]
 EnvOption = Annotated[
@@ -108,6 +119,7 @@ def make_command(
     name: str | None,
     devices: int,
     cpus: int,
+    memory: str | None,
     env: Sequence[str],
     run: str | None,
     time_limit: str | None,
@@ -136,6 +148,7 @@ def make_command(
         name=name,
         devices=devices,
         cpus=cpus,
+        memory_bytes=None if memory is None else parse_memory(memory),
         run=run,
         time_limit_s=None if time_limit is None else parse_time(time_limit, option="--time-limit"),
         retries=retries,
@@ -147,6 +160,23 @@ def make_command(
         group=group,
         hold=hold,
     )
+
+
+def parse_memory(text: str) -> int:
+    """Bytes of --memory.
+
+    Raises:
+        BadParameter: it is not an amount of at least a MiB.
+    """
+    from bertd.run.amounts.quantities import parse_bytes
+
+    try:
+        memory_bytes = parse_bytes(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--memory") from error
+    if not 1 << 20 <= memory_bytes <= 1 << 50:
+        raise typer.BadParameter(f"{text!r:.40} is less than 1MiB or more than 1024TiB", param_hint="--memory")
+    return memory_bytes
 
 
 def _environment(named: Sequence[str]) -> dict[str, str]:

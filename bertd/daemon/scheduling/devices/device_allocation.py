@@ -4,7 +4,8 @@ Jobs are served in order within one kind of device. A small job overtakes large 
 that none of them then starts later; otherwise they would wait for ever.
 
 A finetuning fills a fraction of a large GPU, so that several share one. They spread over the free GPUs; while a job
-that needs whole GPUs waits, they go together on those that are shared already.
+that needs whole GPUs waits, they go together on those that are shared already. So do programs that ask for a part of a
+GPU's memory. Which of the whole GPUs a job gets is in gpu_choice.py.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from fractions import Fraction
 from typing import NamedTuple, TypeAlias
 
 from bertd.daemon.scheduling.conditions.group_limits import GroupLines
+from bertd.daemon.scheduling.devices.gpu_choice import Cards, choose_gpus
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.queue import Job
-from bertd.records import JobKind
+from bertd.records import PROGRAM_KINDS, JobKind
+from bertd.run.amounts.quantities import format_bytes
 
 MAX_OVERTAKEN = 50
 """With more jobs ahead of it that must wait, a job waits its turn."""
@@ -36,10 +39,12 @@ class Inventory:
     """Why there are no GPUs, or why some of the machine's are left out; empty where all are there."""
     finetunings_per_gpu: Mapping[str, int] = field(default_factory=dict)
     """How many finetunings may share a GPU; where it is not listed, each has a GPU to itself."""
+    cards: Cards = field(default_factory=Cards)
+    """Memory and links of the GPUs."""
 
-    def count(self, kind: str) -> int:
-        """Devices of a kind: cores or GPUs."""
-        return self.cpu_slots if kind == "cpu" else len(self.gpus)
+    def count(self, kind: str, *, memory_bytes: int | None = None) -> int:
+        """Devices of a kind: cores, or GPUs that have so much memory."""
+        return self.cpu_slots if kind == "cpu" else sum(self.cards.fits(gpu, memory_bytes) for gpu in self.gpus)
 
 
 @dataclass(frozen=True)
@@ -51,6 +56,17 @@ class Allocation:
     """Device to slots."""
     parts: int = 1
     """Equal parts that the GPU is divided into, of which the job gets one."""
+    memory_bytes: int | None = None
+    """Of the GPU's memory, that the job may use; None for its share by parts."""
+    of_bytes: int | None = None
+    """The GPU's memory, for that share."""
+
+    def leases(self) -> list[Lease]:
+        """Its rows."""
+        return [
+            Lease(self.job.id, device, slots, self.parts, self.memory_bytes, self.of_bytes)
+            for device, slots in self.devices.items()
+        ]
 
 
 class Wait(NamedTuple):
@@ -80,6 +96,7 @@ def allocate(
     drained: Collection[str] = (),
     may_overtake: Callable[[Job, Sequence[Job], Leases], bool] = lambda job, ahead, leases: False,
     group_lines: GroupLines | None = None,
+    measured_bytes: Callable[[Job], int | None] = lambda job: None,
 ) -> list[Decision]:
     """Decide for each waiting job, in the order they are served; last for those that are far behind.
 
@@ -87,7 +104,9 @@ def allocate(
         occupied: GPUs that processes use which are not of this daemon: allocated last.
         drained: devices that start no job; a job that cannot start without them waits.
         may_overtake: whether a job that fits may start before those ahead of it that must wait; see
-            bertd.daemon.scheduling.expectations.backfill.
+            bertd.daemon.scheduling.expectations.backfill. One that shares a GPU never may: that forecast counts
+            whole ones.
+        measured_bytes: the memory of each GPU that a job was seen to use; None where it has not run on one.
         group_lines: what the groups of jobs have, which gets those that start; None if there are no groups.
     """
     rows = list(leases.rows)
@@ -97,7 +116,8 @@ def allocate(
     # While a job needs whole GPUs, none is divided that need not be.
     counts = {kind: inventory.count(kind) for kind in ahead}
     is_packed = bool(inventory.gpus) and any(
-        _needs_whole_gpus(job) and job.num_devices <= inventory.count("gpu") for job in waiting
+        _needs_whole_gpus(job) and job.num_devices <= inventory.count("gpu", memory_bytes=job.memory_bytes)
+        for job in waiting
     )
     for job in waiting:
         blocked = ahead[job.device_kind]
@@ -105,7 +125,7 @@ def allocate(
             # As a job that waits for a time, it holds nobody up but those of its group.
             decisions.append(Wait(job, reason))
             continue
-        if job.num_devices > counts[job.device_kind]:
+        if job.num_devices > counts[job.device_kind] or _needs_larger_cards(job, inventory):
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
             continue
@@ -113,9 +133,12 @@ def allocate(
             far_behind.jobs.append(job)
             continue
         leased = Leases(tuple(rows))
-        allocation = _find_devices(job, leased, inventory, occupied=occupied, drained=drained, is_packed=is_packed)
-        if allocation is not None and (not blocked or may_overtake(job, blocked, leased)):
-            rows += [Lease(job.id, device, slots, allocation.parts) for device, slots in allocation.devices.items()]
+        allocation = _find_devices(
+            job, leased, inventory, occupied=occupied, drained=drained, is_packed=is_packed, wish_bytes=measured_bytes
+        )
+        is_allowed = not blocked or (not shares_gpu(job) and may_overtake(job, blocked, leased))
+        if allocation is not None and is_allowed:
+            rows += allocation.leases()
             decisions.append(allocation)
             if job.group_name and group_lines is not None:
                 group_lines.note_start(job)
@@ -135,6 +158,7 @@ def _find_devices(
     occupied: Collection[str],
     drained: Collection[str],
     is_packed: bool,
+    wish_bytes: Callable[[Job], int | None],
 ) -> Allocation | None:
     """Devices for a job from those that are free; None if there are too few."""
     if job.device_kind == "cpu":
@@ -149,8 +173,52 @@ def _find_devices(
             if leases.free_share(gpu) >= Fraction(1, parts):
                 return Allocation(job, {gpu: 1}, parts)
         return None
-    free = _whole_gpus(leases, gpus)
-    return Allocation(job, dict.fromkeys(free[: job.num_devices], 1)) if job.num_devices <= len(free) else None
+    if shares_gpu(job):
+        return _find_memory(job, leases, inventory, gpus=gpus, occupied=occupied, is_packed=is_packed)
+    # In the machine's order: the choice puts those last that others use.
+    free = _whole_gpus(leases, [gpu for gpu in inventory.gpus if gpu not in drained])
+    if job.num_devices > len(free):
+        return None
+    chosen = choose_gpus(
+        free,
+        job.num_devices,
+        cards=inventory.cards,
+        need_bytes=job.memory_bytes,
+        wish_bytes=wish_bytes(job),
+        occupied=occupied,
+    )
+    return None if chosen is None else Allocation(job, dict.fromkeys(chosen, 1))
+
+
+def _find_memory(
+    job: Job,
+    leases: Leases,
+    inventory: Inventory,
+    *,
+    gpus: Sequence[str],
+    occupied: Collection[str],
+    is_packed: bool,
+) -> Allocation | None:
+    """A part of a GPU's memory: of the smallest card that has it, else as finetunings share."""
+    sizes, need_bytes = inventory.cards.memory_bytes, job.memory_bytes
+    assert need_bytes is not None
+    for gpu in sorted(
+        (gpu for gpu in gpus if inventory.cards.fits(gpu, need_bytes)),
+        key=lambda gpu: (gpu in occupied, sizes[gpu], leases.free_share(gpu) * (1 if is_packed else -1)),
+    ):
+        if leases.free_share(gpu) >= Fraction(need_bytes, sizes[gpu]):
+            return Allocation(job, {gpu: 1}, memory_bytes=need_bytes, of_bytes=sizes[gpu])
+    return None
+
+
+def shares_gpu(job: Job) -> bool:
+    """Whether a job has only a part of a GPU's memory, by what was asked for."""
+    return job.device_kind == "gpu" and job.memory_bytes is not None and job.kind in PROGRAM_KINDS
+
+
+def _needs_larger_cards(job: Job, inventory: Inventory) -> bool:
+    need_bytes = job.memory_bytes
+    return need_bytes is not None and job.num_devices > inventory.count(job.device_kind, memory_bytes=need_bytes)
 
 
 def _turn_reason(first: Job) -> str:
@@ -158,7 +226,7 @@ def _turn_reason(first: Job) -> str:
 
 
 def _needs_whole_gpus(job: Job) -> bool:
-    return job.device_kind == "gpu" and job.kind is not JobKind.FINETUNE
+    return job.device_kind == "gpu" and job.kind is not JobKind.FINETUNE and not shares_gpu(job)
 
 
 def _whole_gpus(leases: Leases, gpus: Collection[str]) -> list[str]:
@@ -175,6 +243,12 @@ def _wait_reason(job: Job, leases: Leases, inventory: Inventory, *, drained: Col
     verb, them = ("has", "it") if len(holders) == 1 else ("have", "one")
     names = f"job{'s' * (len(holders) > 1)} {', '.join(holders)}"
     who = f"; {names} {verb} the rest: pause or stop {them}, or wait" if holders else ""
+    if not is_cpu and job.memory_bytes is not None:
+        fitting = [gpu for gpu in in_service if inventory.cards.fits(gpu, job.memory_bytes)]
+        free, size = len(_whole_gpus(leases, fitting)), format_bytes(job.memory_bytes)
+        if shares_gpu(job):
+            return f"waits for {size} of a GPU's memory{_drained_text(is_cpu, inventory, drained)}{who}"
+        unit = f"{unit} of {size}"
     return f"waits for {job.num_devices} {unit}, {free} free{_drained_text(is_cpu, inventory, drained)}{who}"
 
 
@@ -187,7 +261,8 @@ def _drained_text(is_cpu: bool, inventory: Inventory, drained: Collection[str]) 
 
 
 def _unsatisfiable_reason(job: Job, inventory: Inventory) -> str:
-    num_available = inventory.count(job.device_kind)
+    num_available = inventory.count(job.device_kind, memory_bytes=job.memory_bytes)
+    size = f" of {format_bytes(job.memory_bytes)}" if job.memory_bytes is not None else ""
     why = f" ({inventory.no_gpu_reason})" if job.device_kind == "gpu" and inventory.no_gpu_reason else ""
     fewer = (
         f"`bertd resume {job.id} --devices {num_available}`"
@@ -195,4 +270,4 @@ def _unsatisfiable_reason(job: Job, inventory: Inventory) -> str:
         else "stop it"
     )
     back = "or bring them back and start the daemon again"
-    return f"asks for {job.num_devices} {job.device_kind}, this machine has {num_available}{why}; {fewer}, {back}"
+    return f"asks for {job.num_devices} {job.device_kind}{size}, this machine has {num_available}{why}; {fewer}, {back}"

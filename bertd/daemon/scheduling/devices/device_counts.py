@@ -44,7 +44,11 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
     """
     _check_job(job, num_devices)
     recipe = read_recipe(RunPaths(Path(job.folder)).recipe)
-    possible = [n for n in range(1, inventory.count(job.device_kind) + 1) if recipe.batch.divides_among(n)]
+    possible = [
+        n
+        for n in range(1, inventory.count(job.device_kind, memory_bytes=job.memory_bytes) + 1)
+        if recipe.batch.divides_among(n)
+    ]
     _check_inventory(job, num_devices, inventory=inventory, possible=possible)
     if num_devices not in possible:
         sizes, micro = " or ".join(map(str, sorted(set(recipe.batch.step_sizes)))), recipe.batch.micro
@@ -105,7 +109,7 @@ def _check_job(job: Job, num_devices: int) -> None:
 
 
 def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possible: list[int]) -> None:
-    num_available = inventory.count(job.device_kind)
+    num_available = inventory.count(job.device_kind, memory_bytes=job.memory_bytes)
     if num_devices <= num_available:
         return
     unit = "cores" if job.device_kind == "cpu" else "GPUs"

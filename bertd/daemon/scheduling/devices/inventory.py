@@ -19,6 +19,7 @@ import psutil
 
 from bertd.api.models import DeviceProcess, DeviceView, MachineView
 from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
+from bertd.daemon.scheduling.devices.gpu_choice import Cards
 from bertd.daemon.scheduling.devices.visible_gpus import GpuIdentity, select_visible_gpus
 from bertd.daemon.telemetry import gpu_sampler
 from bertd.daemon.telemetry.gpu_sampler import Gpu, GpuSampler, GpuState, Health
@@ -28,6 +29,7 @@ from bertd.daemon.telemetry.xid_errors import XidError
 from bertd.jobs.store.leases import Leases
 from bertd.run.amounts.local_times import format_local_time
 from bertd.run.machine.cpu_model import read_cpu_model
+from bertd.run.machine.gpu_topology import Links, read_links
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +99,12 @@ class Devices:
                 uuid: finetunings_per_gpu or default_finetunings_per_gpu(_memory_bytes(states[uuid]))
                 for uuid in visible.uuids
             },
+            cards=Cards(
+                memory_bytes={
+                    uuid: size for uuid in visible.uuids if (size := _memory_bytes(states[uuid])) is not None
+                },
+                links=found.links,
+            ),
         )
 
     def start(self) -> None:
@@ -195,6 +203,7 @@ class _Found:
     left_out: list[str] = field(default_factory=list)
     reason: str = ""
     """Why there are none, or which are left out; empty where all are there."""
+    links: Links = field(default_factory=dict)
 
     def look(self, nvml: Any) -> None:
         """Ask the driver."""
@@ -206,6 +215,7 @@ class _Found:
                     self.gpus += _devices_of(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
                 except nvml.NVMLError as error:
                     self.left_out.append(f"GPU {index} is left out: {error}")
+            self.links = read_links(nvml, {gpu.uuid: gpu.board for gpu in self.gpus})
         except nvml.NVMLError as error:
             reason = f"NVML: {error}"
         self.reason = reason or "; ".join(self.left_out) or ("" if self.gpus else "NVML: the driver lists no GPU")

@@ -63,6 +63,9 @@ class Backfill:
         """
         if not all(each.id in self.waiting for each in (job, *ahead)):
             return False
+        if self.inventory.cards.is_mixed and any(each.memory_bytes is not None for each in ahead):
+            # The forecast counts cards, whatever their size.
+            return False
         started = {
             id: None if each.duration_s is None else self.now + each.duration_s
             for id, each in self.waiting.items()

@@ -66,10 +66,24 @@ def test_what_is_wrong_with_a_data_set_is_said_before_the_daemon_is_asked(
 
 
 def test_an_evaluation_is_queued_as_it_was_typed(bertd: Bertd, daemon: FakeDaemon, place: Path) -> None:
-    options = ("--shards", "mine", "--sequences", "50", "--cpus", "2", "--name", "check", "--time-limit", "1h")
+    options = (
+        "--shards",
+        "mine",
+        "--sequences",
+        "50",
+        "--cpus",
+        "2",
+        "--name",
+        "check",
+        "--time-limit",
+        "1h",
+        "--memory",
+        "6GiB",
+    )
     assert bertd("evaluate", "@@0.5", "--queue", *options, *OF_A_JOB).code == 0
     body = SubmitEvaluate.model_validate_json(daemon.requests[-1].body)
     assert (body.run, body.shards, body.sequences) == ("@@0.5", str(place / "data" / "mine"), 50)
+    assert body.memory_bytes == 6 << 30
     assert (body.cpus, body.name, body.time_limit_s, body.after) == (2, "check", 3600.0, ["3", "7@0.5"])
     assert bertd("evaluate", "./export", "--queue", "--shards", "/data", "--sequence-length", "64").code == 0
     body = SubmitEvaluate.model_validate_json(daemon.requests[-1].body)

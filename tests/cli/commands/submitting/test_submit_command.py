@@ -24,6 +24,8 @@ def test_a_command_is_submitted_as_it_was_typed(bertd: Bertd, daemon: FakeDaemon
     options += (
         "--devices",
         "2",
+        "--memory",
+        "1.5GiB",
         "--name",
         "probe",
         "--env",
@@ -40,6 +42,7 @@ def test_a_command_is_submitted_as_it_was_typed(bertd: Bertd, daemon: FakeDaemon
     body = SubmitCommand.model_validate_json(daemon.requests[-1].body)
     assert body.argv == ["python", "x.py", "--lr", "3", "$HOME"]
     assert (body.cwd, body.devices, body.name, body.run) == (str(place), 2, "probe", "@")
+    assert body.memory_bytes == 3 << 29
     assert (body.after, body.after_any, body.begin) == (["3", "7@0.5", "9"], ["@"], "+2h")
     assert (body.time_limit_s, body.retries, body.hold) == (5400.0, 3, True)
     assert (body.environment["MOOD"], body.environment["LEVEL"]) == ("calm", "a=b")
@@ -54,6 +57,9 @@ def test_a_command_is_submitted_as_it_was_typed(bertd: Bertd, daemon: FakeDaemon
         (("--command", "--env", "UNSET_HERE", "--", "true"), "is not set here"),
         (("--command", "--budget", "3h", "--", "true"), "it is for a recipe"),
         (("demo", "--cpus", "2"), "it is for a command"),
+        (("--command", "--devices", "1", "--memory", "ten", "--", "true"), "give one such as 10GiB or 24GB"),
+        (("--command", "--devices", "1", "--memory", "1KB", "--", "true"), "less than 1MiB"),
+        (("demo", "--memory", "2GiB"), "it is for a command"),
         (("demo", "other"), "give one recipe"),
         ((), "give a recipe"),
     ],
