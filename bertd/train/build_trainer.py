@@ -38,6 +38,7 @@ from bertd.train.loop.startup import StartupTimer
 from bertd.train.loop.train_step import TrainStep
 from bertd.train.loop.trainer import Trainer
 from bertd.train.loop.validation import Validator
+from bertd.train.machine_warnings import collect_machine_warnings
 from bertd.train.optim.optimizer import Optimizers, build_optimizers
 from bertd.train.provenance import device_name, write_provenance
 from bertd.train.run_inputs import RunInputs, build_masker, build_validation_masker
@@ -238,6 +239,8 @@ def _open_bookkeeping(
     recipe, paths = run_inputs.recipe, run_inputs.paths
     start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
     warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s)
+    if attempt == 1 and ranks.is_first and ranks.device.type == "cuda":
+        warnings |= collect_machine_warnings(num_ranks=ranks.world_size)
     progress = read_progress(paths.journal).with_record(start)
     journal = BufferedJournalWriter(JournalWriter(paths.journal))
     journal.append(start)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +69,14 @@ def check_gpus(nvml: Nvml | None, *, why_no_nvml: str, root: Path = Path("/")) -
     for gpu in gpus:
         yield from _check_gpu(gpu)
     yield from _check_peers(gpus)
+
+
+def check_used_gpus(nvml: Nvml, *, uuids: Collection[str]) -> Iterator[Finding]:
+    """What makes a run on these GPUs fail, or slow, of that which is found about each of them."""
+    gpus, _ = _open_gpus(nvml)
+    for gpu in gpus:
+        if gpu.query("nvmlDeviceGetUUID") in uuids:
+            yield from (each for each in _check_gpu(gpu) if each.severity in (Severity.FAULT, Severity.SLOW))
 
 
 def _count_on_bus(root: Path) -> int:

@@ -41,6 +41,11 @@ def check_machine(root: Path = Path("/"), *, num_gpus: int = 0) -> Iterator[Find
     yield from _check_huge_pages(root)
 
 
+def check_shared_memory(root: Path = Path("/")) -> Finding:
+    """Whether the ranks of several GPUs find enough of it."""
+    return _check_shared_memory(root)
+
+
 def _check_kernel(release: str) -> Finding:
     match = re.match(r"(\d+)\.(\d+)", release)
     if match and (int(match[1]), int(match[2])) < _PIDFD_KERNEL:
