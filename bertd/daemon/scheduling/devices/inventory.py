@@ -254,7 +254,11 @@ def health_text(state: GpuState) -> str:
     """What is wrong with a GPU and since when; empty for one that works."""
     if state.health is Health.OK:
         return ""
-    since = "" if state.since_t is None else f" since {format_local_time(state.since_t, now=time.time())}"
+    since = (
+        ""
+        if state.since_t is None
+        else f" since {format_local_time(state.since_t, now=time.time()).removeprefix('at ')}"
+    )
     return f"{state.health.value.replace('_', ' ')}{since}: {state.error}"
 
 

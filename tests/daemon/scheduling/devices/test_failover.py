@@ -89,6 +89,7 @@ def test_a_call_that_hangs_blocks_neither_the_daemon_nor_the_other_cards(cold: D
     wait_for(lambda: cold.client.devices()[2].health == "not_answering", what=cold.log)
     devices = cold.client.devices()
     assert devices[2].health_text.startswith("not answering since ")
+    assert " at " not in devices[2].health_text
     assert [device.health for device in devices if device.id != devices[2].id] == ["ok"] * 7
     cold.plan(Plan(hold_at=3))
     id = submit(cold, count=7)
