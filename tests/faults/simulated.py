@@ -226,7 +226,16 @@ class SimulatedRunners:
         self._machine = machine
         self.attached: dict[int, _Attached] = {}
 
-    def start(self, job_id: int, *, kind: JobKind, folder: Path, devices: dict[str, int], parts: int) -> None:
+    def start(
+        self,
+        job_id: int,
+        *,
+        kind: JobKind,
+        folder: Path,
+        devices: dict[str, int],
+        parts: int = 1,
+        memory_bytes: int | None = None,
+    ) -> None:
         """Start one."""
         self._machine[folder] = SimulatedRunner(RunPaths(folder))
         self.attached[job_id] = _Attached(self._machine[folder], is_child=True)
