@@ -167,14 +167,25 @@ class Client(TypedRequests):
         """One job by number, run id or @."""
         return self._get(JobView, f"/v1/jobs/{path_segment(id)}")
 
-    def log(self, id: JobId, *, offset: int = 0, limit: int = 65536) -> LogView:
-        """A part of a job's log; a negative offset counts bytes from its end."""
-        return self._get(LogView, f"/v1/jobs/{path_segment(id)}/log?{urlencode({'offset': offset, 'limit': limit})}")
+    def log(self, id: JobId, *, offset: int = 0, limit: int = 65536, until_t: float | None = None) -> LogView:
+        """A part of a job's log.
 
-    def log_between(self, id: JobId, *, since_t: float, until_t: float, limit: int = 65536) -> LogView:
-        """What a job's log got in a time, in Unix seconds, and up to a second more at either side."""
-        query = {"since": since_t, "until": until_t, "limit": limit}
-        return self._get(LogView, f"/v1/jobs/{path_segment(id)}/log?{urlencode(query)}")
+        Args:
+            offset: byte to begin at; a negative one counts from the end of the log.
+            until_t: only what was written before this time, in Unix seconds, and up to a second more; for the pages
+                after that of `log_between`.
+        """
+        return self._log(id, offset=offset, limit=limit, until=until_t)
+
+    def log_between(
+        self, id: JobId, *, since_t: float | None = None, until_t: float | None = None, limit: int = 65536
+    ) -> LogView:
+        """What a job's log got in a time, in Unix seconds, and up to a second more at either side: its first page."""
+        return self._log(id, since=since_t, until=until_t, limit=limit)
+
+    def _log(self, id: JobId, **query: float | None) -> LogView:
+        given = {key: value for key, value in query.items() if value is not None}
+        return self._get(LogView, f"/v1/jobs/{path_segment(id)}/log?{urlencode(given)}")
 
     def devices(self) -> list[DeviceView]:
         """All GPUs, or the CPU."""

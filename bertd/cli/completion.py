@@ -100,6 +100,16 @@ def complete_task(incomplete: str) -> list[tuple[str, str]]:
     return _matching([(task, "") for task in GLUE_TASKS], incomplete)
 
 
+def complete_past_time(incomplete: str) -> list[tuple[str, str]]:
+    """The forms of a time in the past."""
+    import time
+    from datetime import datetime
+
+    today = datetime.fromtimestamp(time.time())
+    offers = [("10min", "ago"), ("2h", "ago"), ("1d", "ago"), (f"{today:%H:%M}", "today, or yesterday")]
+    return _matching([*offers, (f"{today:%Y-%m-%dT00:00}", "a date with a time")], incomplete)
+
+
 def _matching(offers: list[tuple[str, str]], incomplete: str) -> list[tuple[str, str]]:
     return [(word, meaning) for word, meaning in offers if word.startswith(incomplete)]
 

@@ -6,6 +6,7 @@ The client is imported when a subcommand runs, not here: `bertd --help` and shel
 from __future__ import annotations
 
 import gc
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -116,6 +117,20 @@ def parse_time(text: str, *, option: str) -> float:
 
     try:
         return parse_duration(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=option) from error
+
+
+def parse_past_time(text: str, *, option: str) -> float:
+    """Unix seconds of an option's value such as `2h ago`, 22:00 or 2026-12-01T08:00.
+
+    Raises:
+        BadParameter: it is not a time in the past.
+    """
+    from bertd.run.amounts.local_times import parse_past
+
+    try:
+        return parse_past(text, now=time.time())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
 

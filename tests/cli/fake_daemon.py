@@ -41,6 +41,7 @@ from bertd.api.models import (
 from bertd.api.problem import PROBLEM_MEDIA_TYPE, build_problem
 from bertd.api.sweep_models import SweepView
 from bertd.records import JobKind, JobState, Record
+from bertd.run.log_times import find_begin, find_end
 from bertd.run.recipe.load import find_recipe
 from tests.cli import samples
 
@@ -88,6 +89,8 @@ class FakeDaemon:
     jobs: list[JobView] = field(default_factory=lambda: samples.status().jobs)
     sweeps: list[SweepView] = field(default_factory=lambda: [samples.sweep()])
     log: bytes = b""
+    log_times: list[tuple[float, int]] = field(default_factory=list)
+    """How long the log was at which time."""
     refusal: tuple[int, ErrorView] | None = None
     """Answers everything, if it is set."""
     refusals: dict[str, tuple[int, ErrorView]] = field(default_factory=dict)
@@ -214,9 +217,11 @@ class FakeDaemon:
         )
 
     def _piece(self, request: Request) -> LogView:
-        offset, limit = int(request.query["offset"][0]), int(request.query["limit"][0])
-        begin = offset if offset >= 0 else max(0, len(self.log) + offset)
-        piece = self.log[begin : begin + limit]
+        given = {key: float(values[0]) for key, values in request.query.items()}
+        offset = int(given.get("offset", find_begin(self.log_times, given["since"]) if "since" in given else 0))
+        end = find_end(self.log_times, given["until"]) if "until" in given else None
+        begin = min(len(self.log), offset) if offset >= 0 else max(0, len(self.log) + offset)
+        piece = self.log[begin : min(begin + int(given["limit"]), len(self.log) if end is None else end)]
         return LogView(
             text=piece.decode(errors="replace"), offset=begin, next_offset=begin + len(piece), size=len(self.log)
         )

@@ -6,6 +6,7 @@ import contextlib
 import importlib
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from bertd.cli.forwarding import PROGRAMS
 from bertd.cli.main import main
 from bertd.records import GLUE_TASKS
+from bertd.run.amounts.local_times import parse_past
 from tests.cli.fake_daemon import FakeDaemon
 
 
@@ -89,3 +91,13 @@ def test_the_options_of_the_programs_behind_a_subcommand_are_offered(
     with contextlib.suppress(SystemExit):
         program.main()
     assert set(re.findall(r"^ +(?:-\w, )?(--[a-z-]+)", capsys.readouterr().out, re.MULTILINE)) == offered
+
+
+@pytest.mark.parametrize("line", ["logs @ --since", "logs @ --until", "audit --since"])
+def test_forms_of_a_time_are_offered(
+    line: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    offered = offers(f"bertd {line} ", monkeypatch, capsys)
+    assert {"10min", "2h"} <= set(offered) and len(offered) == 5
+    for text in offered:
+        parse_past(text, now=time.time())

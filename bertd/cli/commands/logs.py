@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bertd.cli.options import JobArgument, JsonOption, SocketOption, connect
+from bertd.cli.completion import complete_past_time
+from bertd.cli.options import JobArgument, JsonOption, SocketOption, connect, parse_past_time
 
 if TYPE_CHECKING:
     from bertd.api.client import Client
@@ -30,17 +31,57 @@ def logs(
     lines: Annotated[
         int | None, typer.Option("--lines", "-n", min=0, metavar="N", help="Begin with the last N lines.")
     ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="What was written from then on: 10min or '2h ago', 22:00 (the last time), 2026-12-01T08:00.",
+            autocompletion=complete_past_time,
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            "--until",
+            metavar="TIME",
+            help="What was written before then, and up to a second more.",
+            autocompletion=complete_past_time,
+        ),
+    ] = None,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print a job's log; control characters in it are shown as escapes."""
+    since_t = None if since is None else parse_past_time(since, option="--since")
+    until_t = None if until is None else parse_past_time(until, option="--until")
+    _check_times(since_t, until_t, follow=follow, lines=lines)
     client = connect(socket)
     job = client.job(id)
-    read_page = _read_from_daemon(client, job)
-    offset = 0 if lines is None else _print_tail(read_page, num_lines=lines, json=json)
+    read_page = _read_from_daemon(client, job, until_t=until_t)
+    if since_t is not None:
+        piece = client.log_between(job.id, since_t=since_t, until_t=until_t, limit=_PIECE_BYTES)
+        _print_piece(piece, json=json)
+        offset = piece.next_offset
+    else:
+        offset = 0 if lines is None else _print_tail(read_page, num_lines=lines, json=json)
     offset = _print_rest(read_page, offset=offset, json=json)
     if follow:
         _follow(client, job, offset=offset, json=json)
+
+
+def _check_times(since_t: float | None, until_t: float | None, *, follow: bool, lines: int | None) -> None:
+    """Refuse what cannot be meant.
+
+    Raises:
+        BadParameter: the times exclude each other, or another option.
+    """
+    if since_t is not None and until_t is not None and since_t >= until_t:
+        raise typer.BadParameter("--since is not before --until")
+    if until_t is not None and follow:
+        raise typer.BadParameter("--follow continues until the job is over; leave out --until")
+    if lines is not None and (since_t is not None or until_t is not None):
+        raise typer.BadParameter("--lines counts from the end of the log; leave it out, or --since and --until")
 
 
 def _follow(client: Client, job: JobView, *, offset: int, json: bool) -> None:
@@ -75,8 +116,8 @@ def _follow(client: Client, job: JobView, *, offset: int, json: bool) -> None:
         time.sleep(_POLL_S)
 
 
-def _read_from_daemon(client: Client, job: JobView) -> ReadPage:
-    return lambda offset: client.log(job.id, offset=offset, limit=_PIECE_BYTES)
+def _read_from_daemon(client: Client, job: JobView, *, until_t: float | None = None) -> ReadPage:
+    return lambda offset: client.log(job.id, offset=offset, limit=_PIECE_BYTES, until_t=until_t)
 
 
 def _read_from_disk(path: Path) -> ReadPage:

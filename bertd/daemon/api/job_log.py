@@ -12,6 +12,8 @@ from bertd.run.log_times import find_begin, find_end, read_log_times
 from bertd.run.paths import JobPaths
 
 MAX_PAGE_BYTES = 1 << 20
+_CLOCK_SLACK_S = 1.0
+"""How much more of a log is given than was asked for: its times are rounded."""
 
 
 def find_log_bytes(paths: JobPaths, *, since_t: float | None, until_t: float | None) -> tuple[int, int | None]:
@@ -25,8 +27,20 @@ def find_log_bytes(paths: JobPaths, *, since_t: float | None, until_t: float | N
     rows = read_log_times(paths.log_times)
     if not rows and paths.log.exists():
         raise QueueError(f"{paths.log}: an earlier bertd wrote it, without times; read it by offset")
-    begin = 0 if since_t is None else find_begin(rows, since_t)
+    begin = 0 if since_t is None else max(find_begin(rows, since_t), _find_end_if_older(paths.log, since_t))
     return begin, None if until_t is None else find_end(rows, until_t)
+
+
+def _find_end_if_older(path: Path, t: float) -> int:
+    """The size of a log that was last written before `t`; else 0.
+
+    The runner's last note may be older than the log's last lines, above all if the runner was killed.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return 0
+    return found.st_size if found.st_mtime < t - _CLOCK_SLACK_S else 0
 
 
 def require_log(paths: JobPaths) -> None:

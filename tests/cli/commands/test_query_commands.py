@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,72 @@ def test_following_prints_what_is_written_until_the_job_is_over(
     monkeypatch.setattr(time, "sleep", write_more)
     assert bertd("logs", "7", "-f").out == "step 1\nstep 2\nstep 3\nstep 4\n"
     assert len(waits) == 3
+
+
+TIMED_LOG = b"".join(b"step %d\n" % number for number in range(10))
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def timed(daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> FakeDaemon:
+    """A log that got a line each minute; the last one now."""
+    daemon.log = TIMED_LOG
+    daemon.log_times = [(NOW - 60 * (9 - number), 7 * number + 7) for number in range(10)]
+    monkeypatch.setattr("bertd.cli.options.time.time", lambda: NOW)
+    return daemon
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 10, 1 << 18])
+@pytest.mark.parametrize(
+    ("options", "numbers"),
+    [
+        (["--since", "3min"], range(7, 10)),
+        (["--since", "3min ago"], range(7, 10)),
+        (["--until", "5min"], range(5)),
+        (["--since", "5 min ago", "--until", "2min"], range(5, 8)),
+        (["--since", "2h"], range(10)),
+        (["--since", "2h", "--until", "1h"], range(1)),
+        (["--since", datetime.fromtimestamp(NOW - 120).isoformat()], range(8, 10)),
+        (["--since", f"{datetime.fromtimestamp(NOW - 120):%H:%M}"], range(8, 10)),
+    ],
+)
+def test_logs_prints_what_was_written_in_a_time(
+    options: list[str],
+    numbers: range,
+    piece_bytes: int,
+    bertd: Bertd,
+    timed: FakeDaemon,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "_PIECE_BYTES", piece_bytes)
+    said = bertd("logs", "7", *options)
+    assert (said.code, said.out) == (0, "".join(f"step {number}\n" for number in numbers))
+    pieces = [LogView.model_validate_json(line) for line in bertd("logs", "7", *options, "--json").out.splitlines()]
+    assert "".join(piece.text for piece in pieces) == said.out
+
+
+def test_a_log_is_followed_from_a_time_on(bertd: Bertd, timed: FakeDaemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(_: float) -> None:
+        timed.log += b"step 10\n"
+        timed.set_state(7, JobState.DONE)
+
+    monkeypatch.setattr(time, "sleep", end)
+    assert bertd("logs", "7", "-f", "--since", "1min").out == "step 9\nstep 10\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (["--since", "tomorrow"], "'tomorrow' is not a time; give 2h, 22:00 or 2026-12-01T08:00"),
+        (["--until", "2100-01-01T00:00"], "is not in the past"),
+        (["--since", "1h", "--until", "2h"], "--since is not before --until"),
+        (["--until", "1h", "-f"], "leave out --until"),
+        (["--since", "1h", "-n", "5"], "--lines counts from the end of the log"),
+    ],
+)
+def test_times_that_cannot_be_meant_are_refused(options: list[str], expected: str, bertd: Bertd) -> None:
+    said = bertd("logs", "7", *options)
+    assert said.code == 2 and expected in " ".join(said.err.split())
 
 
 # ---- wait ------------------------------------------------------------------------------------------

@@ -161,6 +161,10 @@ def test_a_log_is_read_by_time(api: InProcessApi) -> None:
     assert text("offset=8&until=103") == "89"
     assert text("since=500") == text("until=99") == ""
     assert text("offset=-3") == "789"
+    # What was written after the runner's last note was not written long after the log's last change.
+    paths.log.write_text("0123456789abc")
+    os.utime(paths.log, (104.0, 104.0))
+    assert text("since=104") == "abc" and text("since=500") == ""
 
 
 def test_one_stream_too_many_is_refused(api: InProcessApi) -> None:

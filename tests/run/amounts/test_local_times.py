@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bertd.records import DailyHours
-from bertd.run.amounts.local_times import format_local_time, is_open, next_opening, parse_begin, parse_hours
+from bertd.run.amounts.local_times import format_local_time, is_open, next_opening, parse_begin, parse_hours, parse_past
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = DailyHours(from_minute=20 * 60, until_minute=8 * 60)
@@ -41,6 +42,46 @@ def test_a_begin_is_the_next_such_time_a_date_or_a_delay(text: str, meant: str) 
 def test_what_is_not_a_time_to_come_is_refused_with_what_is(text: str) -> None:
     with pytest.raises(ValueError, match="give|write|over|years"):
         parse_begin(text, now=at("2026-11-29T21:15"), zone=BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("10min", "2026-11-29T21:05"),
+        ("2h ago", "2026-11-29T19:15"),
+        (" 1.5h  ago ", "2026-11-29T19:45"),
+        ("1d", "2026-11-28T21:15"),
+        ("21:15", "2026-11-29T21:15"),  # it is 21:15 now
+        ("21:16", "2026-11-28T21:16"),
+        ("9:30", "2026-11-29T09:30"),
+        ("2026-11-29T21:15", "2026-11-29T21:15"),
+        ("2026-11-28 08:00:30", "2026-11-28T08:00:30"),
+        ("2026-11-29T19:00+00:00", "2026-11-29T20:00"),
+    ],
+)
+def test_a_past_time_is_so_long_ago_the_last_such_time_or_a_date(text: str, meant: str) -> None:
+    assert parse_past(text, now=at("2026-11-29T21:15"), zone=BERLIN) == at(meant)
+
+
+def test_the_last_time_of_the_clock_is_right_when_clocks_are_set() -> None:
+    # Clocks go from 03:00 back to 02:00 on 2026-10-25, and from 02:00 to 03:00 on 2027-03-28.
+    assert parse_past("22:00", now=at("2026-10-25T08:00"), zone=BERLIN) == at("2026-10-24T22:00")
+    assert parse_past("00:30", now=at("2027-03-28T08:00"), zone=BERLIN) == at("2027-03-28T00:30")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "ago", "yesterday", "24:00", "2026-11-29", "2026-11-29T21:16", "1960-01-01T00:00", "-2h", "2x ago"],
+)
+def test_what_is_not_a_past_time_is_refused_with_what_is(text: str) -> None:
+    with pytest.raises(ValueError, match="give 2h|not in the past"):
+        parse_past(text, now=at("2026-11-29T21:15"), zone=BERLIN)
+
+
+@given(st.text(max_size=20))
+def test_no_text_breaks_the_reading_of_a_past_time(text: str) -> None:
+    with suppress(ValueError):
+        assert 0 <= parse_past(text, now=1e9, zone=BERLIN) <= 1e9
 
 
 @pytest.mark.parametrize("text", ["20-8", "20:00", "20:00-", "20:00-20:00", "25:00-08:00", "-"])

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
 
-from bertd.cli.options import JsonOption, SocketOption, connect, parse_time, print_json
+from bertd.cli.completion import complete_past_time
+from bertd.cli.options import JsonOption, SocketOption, connect, parse_past_time, print_json
 
 
 def audit(
@@ -18,7 +18,13 @@ def audit(
         ),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Only of the last 24h, 7d or the like.")
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Only from then on: 24h (ago), 22:00, 2026-12-01T08:00.",
+            autocompletion=complete_past_time,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, metavar="N", help="The newest N.")] = 100,
     socket: SocketOption = None,
@@ -26,7 +32,7 @@ def audit(
 ) -> None:
     """List the requests to change something, newest first: when, by whom, and whether it was done."""
     client = connect(socket)
-    since_t = None if since is None else time.time() - parse_time(since, option="--since")
+    since_t = None if since is None else parse_past_time(since, option="--since")
     rows = client.audit(user=user, since=since_t, limit=limit)
     if json:
         print_json([*rows])
