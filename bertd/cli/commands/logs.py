@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,6 +24,23 @@ if TYPE_CHECKING:
 _POLL_S = 0.5
 """Seconds between two reads of `logs -f`."""
 _PIECE_BYTES = 256 * 1024
+_TAIL_CHARACTERS = 2048
+"""How much of what was printed is looked for in a log that was cut."""
+
+
+@dataclass
+class _Position:
+    """How far a log is printed."""
+
+    offset: int = 0
+    size: int = 0
+    """Of the log, when it was read last."""
+    tail: str = ""
+    """The end of what was printed."""
+
+    def move_past(self, piece: LogView) -> None:
+        self.offset, self.size = piece.next_offset, piece.size
+        self.tail = (self.tail + piece.text)[-_TAIL_CHARACTERS:]
 
 
 def logs(
@@ -59,15 +77,16 @@ def logs(
     client = connect(socket)
     job = client.job(id)
     read_page = _read_from_daemon(client, job, until_t=until_t)
+    position = _Position()
     if since_t is not None:
         piece = client.log_between(job.id, since_t=since_t, until_t=until_t, limit=_PIECE_BYTES)
         _print_piece(piece, json=json)
-        offset = piece.next_offset
-    else:
-        offset = 0 if lines is None else _print_tail(read_page, num_lines=lines, json=json)
-    offset = _print_rest(read_page, offset=offset, json=json)
+        position.move_past(piece)
+    elif lines is not None:
+        position.move_past(_print_tail(read_page, num_lines=lines, json=json))
+    _print_rest(read_page, position, json=json)
     if follow:
-        _follow(client, job, offset=offset, json=json)
+        _follow(client, job, position, json=json)
 
 
 def _check_times(since_t: float | None, until_t: float | None, *, follow: bool, lines: int | None) -> None:
@@ -84,7 +103,7 @@ def _check_times(since_t: float | None, until_t: float | None, *, follow: bool, 
         raise typer.BadParameter("--lines counts from the end of the log; leave it out, or --since and --until")
 
 
-def _follow(client: Client, job: JobView, *, offset: int, json: bool) -> None:
+def _follow(client: Client, job: JobView, position: _Position, *, json: bool) -> None:
     """Print what is appended, until the job is over; from the disk while no daemon answers.
 
     Raises:
@@ -101,7 +120,7 @@ def _follow(client: Client, job: JobView, *, offset: int, json: bool) -> None:
         # Request the state before the log: what is written until the state is final is then always read.
         try:
             was_over = is_over(client.job(job.id))
-            offset = _print_rest(_read_from_daemon(client, job), offset=offset, json=json)
+            _print_rest(_read_from_daemon(client, job), position, json=json)
             is_lost = False
         except DaemonUnreachableError as error:
             if not paths.log.exists():
@@ -110,7 +129,7 @@ def _follow(client: Client, job: JobView, *, offset: int, json: bool) -> None:
                 print_error(f"{error}; until it is back the log is read from {paths.log}")
             is_lost = True
             was_over = paths.outcome.exists()
-            offset = _print_rest(_read_from_disk(paths.log), offset=offset, json=json)
+            _print_rest(_read_from_disk(paths.log), position, json=json)
         if was_over:
             return
         time.sleep(_POLL_S)
@@ -126,24 +145,44 @@ def _read_from_disk(path: Path) -> ReadPage:
     return lambda offset: read_log_page(path, offset=offset, limit=_PIECE_BYTES)
 
 
-def _print_tail(read_page: ReadPage, *, num_lines: int, json: bool) -> int:
-    """Print the last lines, as many as the last piece of the log has at most; return the offset of the end."""
+def _print_tail(read_page: ReadPage, *, num_lines: int, json: bool) -> LogView:
+    """Print the last lines, as many as the last piece of the log has at most; return that piece."""
     piece = read_page(-_PIECE_BYTES)
     kept = piece.text.splitlines(keepends=True)[-num_lines:] if num_lines else []
     text = "".join(kept)
     offset = piece.next_offset - len(text.encode())
     _print_piece(piece.model_copy(update={"text": text, "offset": offset}), json=json)
-    return piece.next_offset
+    return piece
 
 
-def _print_rest(read_page: ReadPage, *, offset: int, json: bool) -> int:
-    """Print from `offset` to the current end; return the offset of the end."""
+def _print_rest(read_page: ReadPage, position: _Position, *, json: bool) -> None:
+    """Print from the position to the current end, and move it there.
+
+    A log that became shorter was cut by its runner: what was printed of it is looked for in what is left.
+    """
+    while True:
+        piece = read_page(position.offset)
+        if piece.size < position.size:
+            position.offset, position.size = _find_end_of(position.tail, read_page), piece.size
+            continue
+        begin = position.offset
+        _print_piece(piece, json=json)
+        position.move_past(piece)
+        if piece.next_offset <= begin or piece.next_offset >= piece.size:
+            return
+
+
+def _find_end_of(text: str, read_page: ReadPage) -> int:
+    """The byte after the first place in a log that has `text`; 0 if none has it, since then all of the log is later."""
+    before, offset = "", 0
     while True:
         piece = read_page(offset)
-        _print_piece(piece, json=json)
+        seen = before + piece.text
+        if text and (place := seen.find(text)) >= 0:
+            return piece.next_offset - len(seen[place + len(text) :].encode())
         if piece.next_offset <= offset or piece.next_offset >= piece.size:
-            return piece.next_offset
-        offset = piece.next_offset
+            return 0
+        before, offset = seen[-len(text) :], piece.next_offset
 
 
 def _print_piece(piece: LogView, *, json: bool) -> None:

@@ -12,6 +12,7 @@ import pytest
 from bertd.api.models import JobView, LogView, ScoreView, StatusView
 from bertd.cli.commands import logs, wait
 from bertd.cli.output.job_details import JobDetails
+from bertd.jobs.runner import log_truncation
 from bertd.records import JobState
 from bertd.run.paths import JobPaths
 from tests.cli import samples
@@ -268,6 +269,53 @@ def test_a_log_is_followed_from_a_time_on(bertd: Bertd, timed: FakeDaemon, monke
 def test_times_that_cannot_be_meant_are_refused(options: list[str], expected: str, bertd: Bertd) -> None:
     said = bertd("logs", "7", *options)
     assert said.code == 2 and expected in " ".join(said.err.split())
+
+
+@pytest.mark.parametrize("piece_bytes", [64, 1 << 18])
+@pytest.mark.parametrize("options", [[], ["-n", "3"]])
+@pytest.mark.parametrize("num_unread", [0, 5, 40])
+def test_a_followed_log_loses_no_line_when_its_runner_cuts_it(
+    num_unread: int,
+    options: list[str],
+    piece_bytes: int,
+    bertd: Bertd,
+    daemon: FakeDaemon,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(logs, "_PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(logs, "_TAIL_CHARACTERS", 50)
+    monkeypatch.setattr(log_truncation, "MAX_LOG_BYTES", 3_000)
+    monkeypatch.setattr(log_truncation, "KEPT_BYTES", 1_000)
+    lines = [f"a line of step {number}\n" for number in range(300)]
+    daemon.log = "".join(lines[:250]).encode()
+
+    def cut(_: float) -> None:
+        path = tmp_path / "job.log"
+        path.write_bytes(daemon.log + "".join(lines[250 : 250 + num_unread]).encode())
+        log_truncation.truncate_log(path)
+        daemon.log = path.read_bytes() + "".join(lines[250 + num_unread :]).encode()
+        assert len(daemon.log) < 3_000
+        daemon.set_state(7, JobState.DONE)
+
+    monkeypatch.setattr(time, "sleep", cut)
+    out = bertd("logs", "7", "-f", *options).out
+    assert out.endswith("".join(lines[250:])) and out.count(lines[249]) == 1
+    if not options:
+        assert out == "".join(lines)
+
+
+def test_a_followed_log_of_which_all_was_cut_is_printed_from_its_begin(
+    bertd: Bertd, daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    daemon.log = b"step 1\nstep 2\n"
+
+    def replace(_: float) -> None:
+        daemon.log = b"step 9\n"
+        daemon.set_state(7, JobState.DONE)
+
+    monkeypatch.setattr(time, "sleep", replace)
+    assert bertd("logs", "7", "-f").out == "step 1\nstep 2\nstep 9\n"
 
 
 # ---- wait ------------------------------------------------------------------------------------------
