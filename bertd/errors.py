@@ -160,6 +160,10 @@ class SubmissionError(QueueError):
     exit_code = 2
 
 
+class SoftwareChangedError(QueueError):
+    """A job would start with other software than it was queued with, and is held for that."""
+
+
 class UnknownJobError(QueueError):
     """No job has this number or name."""
 

@@ -201,6 +201,9 @@ class JobView(Record):
     """Of a queued job: 1 for the one that is served first; only in the response for a single job."""
     energy: JobEnergy | None = None
     """Of its GPUs; None where nothing was measured; only in the response for a single job."""
+    software_changes: list[str] = []
+    """Of a job that is to start: what differs between the software that is installed and that with which it was queued
+    or last started; only in the response for a single job."""
     exit_status: int | None = None
     """Of a program that is over, negative for a signal; only in the response for a single job."""
     evaluation: Evaluation | None = None

@@ -34,6 +34,7 @@ from bertd.daemon.program_submissions import ProgramSubmissions
 from bertd.daemon.scheduling.budget_changes import BudgetChanges
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.conditions.group_limits import GroupLimits
+from bertd.daemon.scheduling.conditions.software_changes import SoftwareChanges
 from bertd.daemon.scheduling.devices.device_drains import DeviceDrains
 from bertd.daemon.scheduling.devices.failover import Failover
 from bertd.daemon.scheduling.devices.inventory import Devices
@@ -52,11 +53,12 @@ from bertd.daemon.telemetry.job_alerts import JobAlerts
 from bertd.jobs.store.audit import Audit
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
-from bertd.jobs.store.queue import Queue
+from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.drained_devices import DrainedDevices
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.tables.sweep_table import SweepTable
 from bertd.run.ledger import boot_id
+from bertd.run.machine.software import InstalledSoftware
 from bertd.run.paths import StatePaths
 
 logger = logging.getLogger(__name__)
@@ -117,7 +119,8 @@ def build_services(
     """
     events = EventLog(database)
     configuration = LiveConfiguration(sources, started, report=_reporter(database, events))
-    queue = Queue(database, events, root=paths.root)
+    installed = InstalledSoftware(os.environ)
+    queue = Queue(database, events, root=paths.root, software=installed.read)
     queue.reserve_ids_up_to(_highest_job_id(paths))
     hooks = Hooks(database, events, configured=lambda: configuration.values.hooks)
     devices = Devices(nvml, finetunings_per_gpu=started.values.devices.finetunings_per_gpu, disk=paths.root)
@@ -165,6 +168,19 @@ def build_services(
         sweep_driver.advance()
         marker_grids.advance()
 
+    alerts = JobAlerts(queue, events, step_of=lambda job: run_metrics.summary(job).progress.step)
+    software_changes = SoftwareChanges(
+        database,
+        installed=installed,
+        alerts=alerts,
+        holds=lambda: configuration.values.upgrades.queued_jobs == "hold",
+        clock=time.time,
+    )
+
+    def check_at_start(job: Job) -> None:
+        submissions.admit_at_start(job)
+        software_changes.check_at_start(job)
+
     runners = Runners(command=runner, wake=scheduler_loop.wake)
     failover = Failover(
         queue,
@@ -184,7 +200,7 @@ def build_services(
         unusable=lambda: devices.unusable().keys(),
         groups=groups,
         queue_jobs=queue_jobs,
-        check_at_start=submissions.admit_at_start,
+        check_at_start=check_at_start,
     )
     dependencies = Dependencies(database, queue, run_metrics=run_metrics)
     energy_meter = EnergyMeter(
@@ -206,6 +222,7 @@ def build_services(
         lends=scheduler.lends,
         drained=drained.askers,
         energy=energy_meter.energy,
+        software_changes=software_changes.of_job,
     )
     hub = EventHub(events)
     database.after_commit = hub.on_commit
@@ -275,7 +292,7 @@ def build_services(
             queue=queue,
             devices=devices,
             drained=drained,
-            alerts=JobAlerts(queue, events, step_of=lambda job: run_metrics.summary(job).progress.step),
+            alerts=alerts,
             on_lost=failover.leave,
         ),
     )

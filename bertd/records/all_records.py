@@ -65,6 +65,7 @@ from bertd.records.score_comparison import (
     TaskDifference,
     TaskTrials,
 )
+from bertd.records.software import Software
 from bertd.records.start_times import DailyHours, StartTimes
 from bertd.records.states import (
     PROGRAM_KINDS,
@@ -147,6 +148,7 @@ __all__ = [
     "ScoredTrial",
     "SettingState",
     "Severity",
+    "Software",
     "StartRecord",
     "StartTimes",
     "StartupRecord",

@@ -234,6 +234,8 @@ def job_text(job: JobView, run: RunView | None, scores: Sequence[ScoreView], *, 
         ("progress", _describe_progress(job, now=now)),
         ("measured", "" if job.evaluation is None else f"{job.evaluation.model} on {job.evaluation.shards}"),
     ]
+    if job.software_changes:
+        fields.append(("software", f"changed since it was queued or last started: {'; '.join(job.software_changes)}"))
     if job.energy:
         fields.append(("energy", format_energy(job.energy)))
     fields += _run_fields(run, now=now) if run else []

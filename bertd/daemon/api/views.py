@@ -112,6 +112,7 @@ class Views:
         lends: Lends,
         drained: Callable[[], Mapping[str, str]] = dict,
         energy: Callable[[int], JobEnergy | None] = lambda job_id: None,
+        software_changes: Callable[[Job], list[str]] = lambda job: [],
     ) -> None:
         self.version = version
         self._queue = queue
@@ -124,6 +125,7 @@ class Views:
         self._lends = lends
         self._drained = drained
         self._energy = energy
+        self._software_changes = software_changes
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
         self._ended_progress = EndedViews[float | None]()
@@ -133,7 +135,10 @@ class Views:
     def job(self, job: Job) -> JobView:
         """One job."""
         view = self._start_conditions.with_conditions(self._job(job, leases=self._queue.leases()), job)
-        view = view.model_copy(update={"position": self._queue.position(job), "energy": self._energy(job.id)})
+        of_one: dict[str, object] = {"position": self._queue.position(job), "energy": self._energy(job.id)}
+        if not job.has_runner and job.state not in FINAL:
+            of_one["software_changes"] = self._software_changes(job)
+        view = view.model_copy(update=of_one)
         return with_program(view, job) if job.kind in PROGRAM_KINDS else view
 
     def jobs(

@@ -57,6 +57,12 @@ class PowerSection(_Section):
     currency: Annotated[str, Field(pattern=r"^[A-Za-z]{1,8}$")] = "EUR"
 
 
+class UpgradesSection(_Section):
+    queued_jobs: Literal["run", "hold"] = "run"
+    """What happens to a queued or paused job that would start with other software than it was queued or last started
+    with: run it with an alert that names the differences, or hold it with them until a person releases it."""
+
+
 class LimitsSection(_Section):
     queued_jobs_per_user: Annotated[int, Field(ge=1, le=_MAX_QUEUED_JOBS)] = 10_000
     """Jobs of one user that have not ended; who has as many can queue no more. Root and the daemon's own user have
@@ -190,6 +196,7 @@ class Configuration(_Section):
     daemon: DaemonSection = DaemonSection()
     devices: DevicesSection = DevicesSection()
     power: PowerSection = PowerSection()
+    upgrades: UpgradesSection = UpgradesSection()
     limits: LimitsSection = LimitsSection()
     commands: CommandsSection = CommandsSection()
     paths: PathsSection = PathsSection()

@@ -29,7 +29,7 @@ from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.moved_folders import renew_paths
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
-from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.errors import BertdError, DaemonBusyError, SoftwareChangedError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import (
@@ -40,6 +40,7 @@ from bertd.jobs.store.lifecycle import (
     change_at_recovery,
     change_at_shutdown,
     change_at_start,
+    change_by_other_software,
     change_by_unusable_data,
 )
 from bertd.jobs.store.queue import Job, Queue
@@ -329,7 +330,7 @@ class Scheduler:
                     now=now,
                 )
                 return
-            if not self._has_usable_data(job, now=now):
+            if not self._may_start(job, now=now):
                 return
             clean_job_folder(folder, keep_stop=job.stop_asked, now=now)
             renew_paths(JobPaths(folder), job.kind, state=StatePaths(self._queue.root))
@@ -365,15 +366,18 @@ class Scheduler:
                 self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
             self._run_metrics.close_follower(job)
 
-    def _has_usable_data(self, job: Job, *, now: float) -> bool:
-        """Whether what a job reads, and could not be checked when it was submitted, can be used; hold it otherwise."""
+    def _may_start(self, job: Job, *, now: float) -> bool:
+        """Whether what can be checked only now allows it: its data, and what is installed; hold it otherwise."""
         try:
             self._check_at_start(job)
+        except SoftwareChangedError as error:
+            change = change_by_other_software(job.id, str(error))
         except BertdError as error:
             change = change_by_unusable_data(job.id, str(error))
-            self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
-            return False
-        return True
+        else:
+            return True
+        self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
+        return False
 
     def _apply_device_count(self, job: Job, *, now: float) -> None:
         """Set the number of ranks in a run's recipe to the job's number of devices."""

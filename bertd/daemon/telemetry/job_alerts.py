@@ -1,4 +1,4 @@
-"""Alerts about a device for the jobs that have it: in a run's journal, by its mailbox; of other jobs, as an event."""
+"""Alerts of the daemon about a job: in a run's journal, by its mailbox; of other jobs, as an event."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ class JobAlerts:
     def raise_for_holders(self, device: str, *, code: str, message: str, is_error: bool, now: float) -> None:
         """Raise one for each job that has the device, within the caller's transaction."""
         for job_id in self._queue.leases().holders_of(device):
-            job = self._queue.get(job_id)
-            request = AlertRequest(level="error" if is_error else "warning", code=code, message=message)
-            if job.kind is not JobKind.PRETRAIN or not self._has_posted(job, request, now=now):
-                self._append_event(job, request, now=now)
+            self.raise_for(self._queue.get(job_id), code=code, message=message, is_error=is_error, now=now)
+
+    def raise_for(self, job: Job, *, code: str, message: str, is_error: bool, now: float) -> None:
+        """Raise one for a job, within the caller's transaction."""
+        request = AlertRequest(level="error" if is_error else "warning", code=code, message=message)
+        if job.kind is not JobKind.PRETRAIN or not self._has_posted(job, request, now=now):
+            self._append_event(job, request, now=now)
 
     def _has_posted(self, job: Job, request: AlertRequest, *, now: float) -> bool:
         try:

@@ -6,7 +6,7 @@ Each change of a state writes a `job` event in the same transaction, so that the
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -17,8 +17,9 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.leases import Lease, Leases
 from bertd.jobs.store.lifecycle import ENDED, FINAL, LIVE, Actor, JobChange, JobStatus, check_transition
 from bertd.jobs.store.row_filters import ANY_JOB, JobFilter
+from bertd.jobs.store.tables.software_table import SoftwareTable
 from bertd.jobs.store.waiting_cache import WaitingCache, service_order
-from bertd.records import JobKind, JobState
+from bertd.records import JobKind, JobState, Software
 
 _UPDATABLE_COLUMNS = (
     "wants_resume",
@@ -92,8 +93,21 @@ class Job:
 class Queue:
     """Reads and changes jobs."""
 
-    def __init__(self, database: Database, events: EventLog, *, root: Path | None = None) -> None:
-        """`root`: the state folder; None if the database is in it, as it is unless it was salvaged."""
+    def __init__(
+        self,
+        database: Database,
+        events: EventLog,
+        *,
+        root: Path | None = None,
+        software: Callable[[], Software | None] = lambda: None,
+    ) -> None:
+        """Begin.
+
+        Args:
+            root: the state folder; None if the database is in it, as it is unless it was salvaged.
+            software: what is recorded for a new job as that with which it is queued.
+        """
+        self._software, self._software_table = software, SoftwareTable(database)
         self._database = database
         self._events = events
         self._waiting = WaitingCache()
@@ -288,6 +302,8 @@ class Queue:
             self._database.execute(
                 "INSERT INTO memory_needs (job_id, memory_bytes) VALUES (?, ?)", (cursor.lastrowid, job.memory_bytes)
             )
+        if (software := self._software()) is not None:
+            self._software_table.put(cursor.lastrowid, software)
         self._waiting.stale.add(cursor.lastrowid)
         return replace(job, id=cursor.lastrowid)
 
@@ -295,6 +311,7 @@ class Queue:
         """Undo a reservation within the transaction that made it; its number is not used again."""
         self._waiting.stale.add(job.id)
         self._database.execute("DELETE FROM memory_needs WHERE job_id = ?", (job.id,))
+        self._database.execute("DELETE FROM job_software WHERE job_id = ?", (job.id,))
         self._database.execute("DELETE FROM jobs WHERE id = ?", (job.id,))
 
     def set_folder(self, job: Job, *, folder: str, run_id: str) -> Job:

@@ -209,6 +209,16 @@ CREATE TABLE memory_needs (
 ALTER TABLE leases ADD COLUMN memory_bytes INTEGER; -- of the GPU, that the job may use; NULL for its share by parts
 ALTER TABLE leases ADD COLUMN of_bytes INTEGER;     -- that the GPU has; NULL as above
 """,
+    """
+CREATE TABLE software (
+    digest TEXT PRIMARY KEY,
+    content TEXT NOT NULL           -- JSON: bertd.records.Software
+) STRICT;
+CREATE TABLE job_software (
+    job_id INTEGER PRIMARY KEY REFERENCES jobs (id),
+    digest TEXT NOT NULL REFERENCES software (digest)
+) STRICT;
+""",
 )
 """What makes each next version of the one before."""
 

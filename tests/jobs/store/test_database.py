@@ -21,6 +21,7 @@ from bertd.jobs.store.tables.energy_table import EnergyRow, EnergyTable
 from bertd.jobs.store.tables.lend_table import LendTable
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.jobs.store.tables.retry_table import Retries, RetryTable
+from bertd.jobs.store.tables.software_table import SoftwareTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.jobs.store.tables.sweep_table import Sweep, SweepTable
 from bertd.records import (
@@ -29,6 +30,7 @@ from bertd.records import (
     DependencyCondition,
     JobState,
     LendState,
+    Software,
     StartTimes,
     SweepSpec,
     SweepState,
@@ -504,3 +506,23 @@ def test_a_full_disk_is_a_storage_error_and_changes_nothing(path: Path) -> None:
         for _ in range(100):
             database.execute("INSERT INTO events (t, type, text, data) VALUES (0.0, 'x', ?, '{}')", ("x" * 4000,))
     assert database.execute("SELECT count(*) FROM events").fetchone()[0] == 0
+
+
+def test_a_queue_of_the_fifteenth_version_gets_the_software_of_jobs(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:14])} PRAGMA user_version = 15;")
+    columns = "id, kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid, created_t"
+    values = "1, 'pretrain', 'x', 'queued', '', 0, '1-x', 'runs/1-x', 'cpu', 1, 0, 0.0"
+    connection.executescript(f"INSERT INTO jobs ({columns}) VALUES ({values});")  # noqa: S608  # no input
+    connection.close()
+    software = Software(bertd="1", source_sha256="", python="3", packages={}, variables={})
+    database = Database(path)
+    table = SoftwareTable(database)
+    assert table.of_job(1) is None
+    with database.transaction():
+        table.put(1, software)
+        table.put(1, software.model_copy(update={"bertd": "2"}))
+    found = table.of_job(1)
+    assert found is not None
+    assert found.bertd == "2"
+    database.close()

@@ -23,6 +23,12 @@ def change_by_unusable_data(job_id: int, why: str) -> JobChange:
     return JobChange(JobState.HELD, f"held, since its data cannot be used: {why}; {remedy}")
 
 
+def change_by_other_software(job_id: int, what: str) -> JobChange:
+    """It would start with other software than it was queued with, and the configuration wants a person to see that."""
+    remedy = f"`bertd release {job_id}` starts it, `bertd stop {job_id}` cancels it"
+    return JobChange(JobState.HELD, f"held: {what}; {remedy}")
+
+
 def change_at_start(reason: str) -> JobChange:
     """A queued job got its devices, which fulfils the wish to resume."""
     return JobChange(JobState.STARTING, reason, wants_resume=False)
