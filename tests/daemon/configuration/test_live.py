@@ -16,6 +16,9 @@ finetunings_per_gpu = 3
 [power]
 price = 0.31
 currency = "CHF"
+[upgrades]
+queued_jobs = "hold"
+
 [limits]
 queued_jobs_per_user = 7
 [commands]

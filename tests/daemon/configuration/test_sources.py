@@ -41,6 +41,7 @@ def test_a_later_source_overrides_key_by_key_and_is_named(tmp_path: Path) -> Non
         ("devices.finetunings_per_gpu", 3, str(own)),
         ("power.price", None, "default"),
         ("power.currency", "EUR", "default"),
+        ("upgrades.queued_jobs", "run", "default"),
         ("limits.queued_jobs_per_user", 20, str(system / "bertd.toml.d" / "20.toml")),
         ("commands.for_operators", True, "default"),
         ("paths.roots", None, "default"),
