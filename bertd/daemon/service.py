@@ -30,6 +30,7 @@ from bertd.daemon.api.application import create_app
 from bertd.daemon.api.connections import IDLE_TIMEOUT_S, PeerConnection
 from bertd.daemon.api.event_stream import TICK_INTERVAL_S
 from bertd.daemon.configuration.sources import ConfigurationSources, read_configuration
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.process.listener import SocketWatch, bind_socket
 from bertd.daemon.process.log_format import write_log_to
 from bertd.daemon.process.open_files import raise_open_file_limit
@@ -243,7 +244,12 @@ class _Daemon:
             await self._services.hub.wait(TICK_INTERVAL_S)
         for job in self._services.queue.live():
             what = f"is a job of kind {job.kind}" if job.kind in PROGRAM_KINDS else "has not saved"
-            logger.warning("job %d %s; it keeps running, and the next daemon adopts it", job.id, what)
+            logger.warning(
+                "job %d %s; it keeps running, and the next daemon adopts it",
+                job.id,
+                what,
+                extra=log_fields(job.id, job.run_id),
+            )
 
 
 def status_line(status: StatusView) -> str:

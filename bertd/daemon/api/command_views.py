@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from bertd.api.models import JobView
+from bertd.daemon.process.journal_log import log_fields
 from bertd.errors import BertdError
 from bertd.jobs.runner.command_job_runner import read_command_job_spec
 from bertd.jobs.runner.run_job import read_outcome
@@ -31,7 +32,7 @@ def with_program(view: JobView, job: Job) -> JobView:
         argv = read_command_job_spec(paths.command_spec).argv
         outcome = read_outcome(paths) if job.state in ENDED else None
     except BertdError as error:
-        logger.warning("job %d is shown without its command: %s", job.id, error)
+        logger.warning("job %d is shown without its command: %s", job.id, error, extra=log_fields(job.id, job.run_id))
         return view
     return view.model_copy(
         update={

@@ -28,6 +28,7 @@ from bertd.daemon.lending.lends import Lends
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.devices.inventory import Devices
 from bertd.daemon.scheduling.expectations.outlook import Outlook
 from bertd.errors import BertdError, RunFolderError
@@ -168,7 +169,9 @@ class Views:
             return view.model_copy(update={"kept": read_checkpoint_index(RunPaths(Path(job.folder))).checkpoints})
         except RunFolderError as error:
             # The next checkpoint rewrites the index; until then the rest of the run is worth showing.
-            logger.warning("job %d is shown without its kept checkpoints: %s", job.id, error)
+            logger.warning(
+                "job %d is shown without its kept checkpoints: %s", job.id, error, extra=log_fields(job.id, job.run_id)
+            )
             return view
 
     def _grids(self, job: Job) -> list[MarkerGridView]:
@@ -297,7 +300,9 @@ class Views:
             except BertdError as error:
                 # Its job is still listed; a request for this run alone returns the error.
                 if self._logged_errors.get(job.id) != str(error):
-                    logger.warning("job %d is left out of the runs: %s", job.id, error)
+                    logger.warning(
+                        "job %d is left out of the runs: %s", job.id, error, extra=log_fields(job.id, job.run_id)
+                    )
                 self._logged_errors[job.id] = str(error)
 
     def _job(self, job: Job, *, leases: Leases) -> JobView:

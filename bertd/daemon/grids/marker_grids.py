@@ -14,6 +14,7 @@ from pathlib import Path
 from bertd.api.models import SubmitGrid
 from bertd.daemon.admission.finetuning import free_devices
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.submissions import Submissions
 from bertd.errors import BertdError
@@ -77,7 +78,13 @@ class MarkerGrids:
             except BertdError as error:
                 # Its disk or its data may be back later; the other runs go on.
                 if row.reason != str(error):
-                    logger.warning("%s: marker %g: the grid waits: %s", job.run_id, row.marker, error)
+                    logger.warning(
+                        "%s: marker %g: the grid waits: %s",
+                        job.run_id,
+                        row.marker,
+                        error,
+                        extra=log_fields(job.id, job.run_id),
+                    )
                 self._table.set_reason(row, str(error))
 
     def _advance(self, row: MarkerGrid, job: Job, *, now: float) -> None:

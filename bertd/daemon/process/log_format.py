@@ -7,9 +7,11 @@ written in a minute.
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from typing import TextIO
 
+from bertd.daemon.process.journal_log import JournalHandler, is_journal
 from bertd.terminal_text import terminal_line, terminal_text
 
 _WINDOW_S = 60.0
@@ -58,8 +60,8 @@ class SafeFormatter(logging.Formatter):
 
 
 def write_log_to(stream: TextIO) -> None:
-    """Log to `stream` from here on."""
-    handler = logging.StreamHandler(stream)
+    """Log to `stream` from here on; to systemd's journal itself if that is where the stream leads."""
+    handler = JournalHandler(stream) if is_journal(stream, os.environ) else logging.StreamHandler(stream)
     handler.addFilter(RepeatFilter())
     handler.setFormatter(SafeFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])

@@ -17,6 +17,7 @@ from bertd.daemon.lending.lent_devices import allocate_lent, find_lend, leases_w
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, GroupLines, GroupUsage, member_of
 from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
@@ -136,7 +137,7 @@ class Scheduler:
                 self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
         for job in self._queue.live():
             if self._adopt_runner(job):
-                logger.info("job %d: adopted its runner", job.id)
+                logger.info("job %d: adopted its runner", job.id, extra=log_fields(job.id, job.run_id))
                 self._run_metrics.open_follower(job)
         self.tick()
 
@@ -171,7 +172,12 @@ class Scheduler:
                     self._save(job, change, asked_by="the daemon, which is being stopped", now=self._clock())
             except StorageError as error:
                 # The others can still be saved.
-                logger.error("job %d cannot be sent the command to save, and keeps running: %s", job.id, error)
+                logger.error(
+                    "job %d cannot be sent the command to save, and keeps running: %s",
+                    job.id,
+                    error,
+                    extra=log_fields(job.id, job.run_id),
+                )
 
     def jobs_to_save(self) -> list[Job]:
         """Those with a runner that the end of the daemon pauses; a program cannot be continued, so it keeps running."""
@@ -249,10 +255,10 @@ class Scheduler:
         handle = self._runners.attached.get(job.id)
         if handle is not None and not handle.has_ended():
             if job.reason != reason:
-                logger.error("job %d: %s", job.id, reason)
+                logger.error("job %d: %s", job.id, reason, extra=log_fields(job.id, job.run_id))
                 self._queue.update(job.id, reason=reason)
             return
-        logger.error("job %d is lost: %s", job.id, reason)
+        logger.error("job %d is lost: %s", job.id, reason, extra=log_fields(job.id, job.run_id))
         if handle is not None:
             self._runners.detach(job.id)
         with self._database.transaction():

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bertd.api.models import SubmitPretrain
 from bertd.daemon.metrics.run_metrics import RunMetrics
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.submissions import Submissions
 from bertd.daemon.sweeps.dropped_checkpoints import delete_checkpoints
@@ -176,7 +177,7 @@ class SweepDriver:
             delete_checkpoints(RunPaths(Path(job.folder)))
         except BertdError as error:
             # They only take space; the sweep need not wait for that.
-            logger.warning("job %d: %s", job.id, error)
+            logger.warning("job %d: %s", job.id, error, extra=log_fields(job.id, job.run_id))
 
     def _drop(self, job: Job, *, reason: str) -> None:
         if job.state not in ENDED and not job.has_runner:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bertd.daemon.configuration.schema import PowerSection
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.telemetry.gpu_sampler import GpuState
 from bertd.errors import StorageError
 from bertd.jobs.store.database import Database
@@ -140,7 +141,9 @@ class EnergyMeter:
                 try:
                     write_job_energy(JobPaths(folder), energy)
                 except StorageError as error:
-                    logger.warning("job %d: its energy is in the queue alone: %s", job_id, error)
+                    logger.warning(
+                        "job %d: its energy is in the queue alone: %s", job_id, error, extra=log_fields(job_id)
+                    )
         for job_id in given_back:
             del self._rows[job_id]
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from bertd.daemon.process.journal_log import log_fields
 from bertd.errors import BertdError
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.queue import Job, Queue
@@ -46,7 +47,12 @@ class JobAlerts:
                 alert=request,
             )
         except BertdError as error:
-            logger.error("job %d: an alert is not in its journal, only in the event log: %s", job.id, error)
+            logger.error(
+                "job %d: an alert is not in its journal, only in the event log: %s",
+                job.id,
+                error,
+                extra=log_fields(job.id, job.run_id),
+            )
             return False
         return True
 

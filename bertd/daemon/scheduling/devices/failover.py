@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.scheduling.runners import Runners
 from bertd.errors import BertdError
@@ -60,6 +61,6 @@ class Failover:
         try:
             batch = read_recipe(RunPaths(Path(job.folder)).recipe).batch
         except BertdError as error:
-            logger.warning("job %d keeps its number of GPUs: %s", job.id, error)
+            logger.warning("job %d keeps its number of GPUs: %s", job.id, error, extra=log_fields(job.id, job.run_id))
             return job.num_devices
         return next((count for count in range(num_left, 0, -1) if batch.divides_among(count)), job.num_devices)
