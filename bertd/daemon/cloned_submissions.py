@@ -24,6 +24,7 @@ from bertd.jobs.runner.grid.grid_runner import read_grid_spec
 from bertd.jobs.store.queue import Job
 from bertd.records import FinetuneSpec, JobKind, Record
 from bertd.run.paths import JobPaths, RunPaths, step_of
+from bertd.validation_text import describe_problem
 
 _S = TypeVar("_S", bound=Submission)
 _R = TypeVar("_R", bound=Record)
@@ -94,7 +95,7 @@ def _build(model: type[_S], values: dict[str, object], common: dict[str, object]
         # Without the values: one may be of the environment.
         first = error.errors(include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise SubmissionError(f"--set {place}: {first['msg']}") from None
+        raise SubmissionError(f"--set {place}: {describe_problem(first)}") from None
 
 
 def _set(values: dict[str, object], setting: str, *, known: list[str]) -> None:

@@ -499,7 +499,9 @@ async def test_help_can_be_read_to_its_end_with_the_keys(size: tuple[int, int]) 
         assert page.scroll_offset.y == page.max_scroll_y > 0
         assert "not." in screen_text(app)
         await pilot.press("home")
-        assert page.scroll_offset.y == 0
+        # It scrolls after the next layout.
+        while page.scroll_offset.y:
+            await pilot.pause()
         assert page.show_vertical_scrollbar
         await pilot.press("escape")
         assert not isinstance(app.screen, HelpScreen)
