@@ -170,6 +170,32 @@ def test_two_at_once_share_the_lend_and_the_run_waits_for_both(box: DaemonBox) -
     wait_until_trained(box, run)
 
 
+def test_a_job_of_the_lend_that_a_person_puts_off_does_not_keep_the_run_paused(box: DaemonBox) -> None:
+    run = train(box)
+    first, second = box.client.submit(order(box, "wnli")), box.client.submit(order(box, "wnli"))
+    box.wait_for_state(first.id, JobState.RUNNING)
+    box.client.change(second.id, begin="+5h")
+    wait_for(lambda: box.client.job(second.id).lend is None, what=f"{box.client.job(second.id)}")
+    box.client.stop(first.id)
+    wait_until_it_holds_again(box, run)
+    assert "may start" in box.client.job(second.id).reason
+    wait_until_trained(box, run)
+
+
+def test_devices_are_not_kept_for_a_run_that_is_put_off_while_it_lends(box: DaemonBox) -> None:
+    run = train(box)
+    waits = box.submit_finetuning("cola")
+    job = box.client.submit(order(box, "wnli"))
+    box.wait_for_state(job.id, JobState.RUNNING)
+    box.client.change(run.id, begin="+5h")
+    box.client.stop(job.id)
+    box.wait_for_state(waits.id, JobState.DONE)
+    later = box.client.job(run.id)
+    assert (later.state, later.lend) == (JobState.QUEUED, None) and "may start" in later.reason
+    box.client.change(run.id, begin="none")
+    wait_until_trained(box, run)
+
+
 def test_a_hot_lend_keeps_the_processes_and_charges_nothing(box: DaemonBox) -> None:
     run = train(box, memory_bytes=1000)
     pid = box.runner(run.id).pid

@@ -36,7 +36,7 @@ class Borrower:
     job_id: int
     status: JobStatus
     can_start: bool = True
-    """Enough of the lent devices are there, and in service."""
+    """Enough of the lent devices are there, and in service; and it waits for no time and no group."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def decide(
         state: the lend's; not over.
         run: whose devices are lent.
         borrowers: the jobs that have not left.
-        may_run: the run's hours allow it to run now.
+        may_run: the run's times allow it to run now.
         has_trained: the run has done a step since it began to return.
     """
     if state is LendState.RETURNING:
@@ -112,7 +112,7 @@ def _return(run: JobStatus, *, may_run: bool, has_trained: bool) -> LendStep:
     if run.state is JobState.RUNNING and has_trained:
         return LendStep(LendState.OVER, "the run trains again")
     if run.state is JobState.QUEUED and not may_run:
-        return LendStep(LendState.OVER, "the run waits for its hours")
+        return LendStep(LendState.OVER, "the run waits for its time")
     # Paused by the end of the daemon, or about to be, it continues with the next one.
     is_on_its_way = run.state in _TRAINS | {JobState.QUEUED} or run.sub_state in (
         *(SubState.PAUSING_TO_RESUME, SubState.PAUSED_TO_RESUME, SubState.SUSPENDED_TO_RESUME),

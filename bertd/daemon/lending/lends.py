@@ -16,7 +16,7 @@ from bertd.daemon.lending.lend_texts import describe_end, describe_paused, name_
 from bertd.daemon.lending.lent_devices import can_start, find_lend
 from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
-from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
+from bertd.daemon.scheduling.conditions.time_check import reason_to_wait_for_time
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import BertdError
 from bertd.jobs.runner.run_job import job_lock
@@ -128,10 +128,10 @@ class Lends:
             lend.state,
             run.status,
             [
-                Borrower(job.id, job.status, can_start=can_start(job, lend, self._inventory, drained=drained))
+                Borrower(job.id, job.status, can_start=self._can_start(job, lend, drained=drained, now=now))
                 for job in jobs.values()
             ],
-            may_run=not reason_to_pause(times, now=now),
+            may_run=not reason_to_wait_for_time(times, now=now),
             has_trained=_has_trained(lend, summary),
         )
         if step.state is LendState.RETURNING is not lend.state and not run.has_runner:
@@ -144,6 +144,12 @@ class Lends:
                 self._move(lend, run, summary, step, now=now)
         self._return_t[lend.id] = self._find_return_t(jobs.values(), lend, now=now)
         self._set_reason(lend, step, jobs, now=now)
+
+    def _can_start(self, job: Job, lend: Lend, *, drained: Collection[str], now: float) -> bool:
+        """Whether a job of the lend has what it needs; a person may have given it a time or a group meanwhile."""
+        has_devices = can_start(job, lend, self._inventory, drained=drained)
+        waits = job.group_name or reason_to_wait_for_time(self._start_times.of_job(job.id), now=now)
+        return has_devices and not waits
 
     def _note_those_that_left(self, lend: Lend) -> None:
         leases = self._queue.leases()
