@@ -20,6 +20,7 @@
     |  |- QuotaError          the user has as many jobs as are allowed
     |  |- BudgetError         the new budget is too little
     |  |- SubmissionError     what was submitted cannot run here
+    |  |  `- SilentDiskError     the disk of what it names does not answer
     |  |- UnknownJobError     no such job
     |  `- TransitionError     the job's state does not allow this
     |- DaemonError         the daemon cannot start or serve
@@ -162,6 +163,10 @@ class SubmissionError(QueueError):
 
 class SoftwareChangedError(QueueError):
     """A job would start with other software than it was queued with, and is held for that."""
+
+
+class SilentDiskError(SubmissionError):
+    """The disk of what it names does not answer."""
 
 
 class UnknownJobError(QueueError):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bertd.api.models import GridEstimateView, LendingSubmission, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.daemon.admission.answering_disks import AnsweringDisks
 from bertd.daemon.admission.data_set import require_usable_data
 from bertd.daemon.admission.finetuning import (
     require_export,
@@ -19,6 +20,7 @@ from bertd.daemon.admission.finetuning import (
     require_task_data,
 )
 from bertd.daemon.admission.machine import require_devices, require_room
+from bertd.daemon.admission.paths_of_requests import paths_of, paths_of_recipe
 from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.admission.start_from import require_usable_start
 from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
@@ -69,6 +71,7 @@ class Submissions:
         self._marker_grids = marker_grids
         self._new_jobs = NewJobs(database=database, queue=queue, quotas=quotas)
         self._speeds = MeasuredSpeeds(queue)
+        self._disks = AnsweringDisks()
 
     def submit_pretraining(
         self,
@@ -123,6 +126,14 @@ class Submissions:
                 self._marker_grids.insert(job.id, recipe.finetune.markers)
         return job
 
+    def require_answer(self, request: SubmitPretrain | SubmitGrid) -> None:
+        """Refuse what the daemon submits by itself while the disk of what it names does not answer.
+
+        Raises:
+            SilentDiskError: it does not; try again later.
+        """
+        self._disks.require(paths_of(request))
+
     def admit(self, recipe: Recipe, *, name: str) -> None:
         """Refuse a recipe that is known to fail on this machine; raises what `submit_pretraining` does."""
         require_whole_start(recipe.granted)
@@ -140,13 +151,15 @@ class Submissions:
     def admit_at_start(self, job: Job) -> None:
         """Check a pretraining before its first start if its data set was perhaps made after it was submitted.
 
-        Raises what `submit_pretraining` does.
+        Raises what `submit_pretraining` does, and SilentDiskError where the disk of what it names does not answer.
         """
         if job.kind is not JobKind.PRETRAIN or job.started_t is not None:
             return
         others = DependencyTable(self._database).of_job(job.id)
         if any(self._queue.get(each.on_job_id).kind is JobKind.PREPARE for each in others):
-            self.admit(read_recipe(RunPaths(Path(job.folder)).recipe), name=job.run_id)
+            recipe = read_recipe(RunPaths(Path(job.folder)).recipe)
+            self._disks.require(paths_of_recipe(recipe))
+            self.admit(recipe, name=job.run_id)
 
     def submit_finetuning(
         self, request: SubmitFinetune, *, uid: int, now: float, most_devices: int | None = None

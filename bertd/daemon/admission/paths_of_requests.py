@@ -19,7 +19,7 @@ from bertd.api.models import (
 from bertd.api.sweep_models import SubmitSweep
 from bertd.daemon.admission.command_job import require_command
 from bertd.daemon.process.blocking_calls import BlockingCalls
-from bertd.errors import BertdError, RecipeError, SubmissionError
+from bertd.errors import BertdError, RecipeError, SilentDiskError, SubmissionError
 from bertd.records import OwnTask
 from bertd.run.recipe.load import parse_recipe
 from bertd.run.recipe.schema import Recipe
@@ -51,7 +51,7 @@ class SubmittedPaths:
         try:
             return await self._looks.run(lambda: _look(request, roots), timeout_s=LOOK_TIMEOUT_S)
         except TimeoutError:
-            return SubmissionError(
+            return SilentDiskError(
                 f"the disk does not answer within {LOOK_TIMEOUT_S:g} s: {', '.join(paths_of(request))[:500]}; see "
                 "whether it hangs with `ls`, and try again"
             )
@@ -132,8 +132,13 @@ def _recipe_paths(read: Callable[[], Iterable[Recipe]]) -> list[str]:
         recipes = list(read())
     except RecipeError:
         return []
-    named = [(recipe.data.shards, recipe.model.start_from, recipe.finetune.data) for recipe in recipes]
-    return list(dict.fromkeys(path for paths in named for path in paths if path is not None and path.startswith("/")))
+    return list(dict.fromkeys(path for recipe in recipes for path in paths_of_recipe(recipe)))
+
+
+def paths_of_recipe(recipe: Recipe) -> list[str]:
+    """The paths that a recipe names."""
+    named = (recipe.data.shards, recipe.model.start_from, recipe.finetune.data)
+    return [path for path in named if path is not None and path.startswith("/")]
 
 
 def _recipes_of_sweep(request: SubmitSweep) -> list[Recipe]:

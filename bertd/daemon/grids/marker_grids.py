@@ -116,6 +116,7 @@ class MarkerGrids:
             # A person resumed it on more devices than it was submitted with.
             self._table.set_reason(row, "the run takes every device; waits for its end, or for a resume on fewer")
             return
+        self._submissions.require_answer(request)
         with self._database.transaction():
             grid = self._submissions.submit_grid(request, uid=job.owner_uid, now=now, most_devices=most)
             self._table.set_queued(row, export=export.name, grid_job_id=grid.id, run_id=job.run_id, now=now)

@@ -20,6 +20,7 @@ from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
 from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, GroupLines, GroupUsage, member_of
+from bertd.daemon.scheduling.conditions.start_check import StartCheck
 from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
 from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
 from bertd.daemon.scheduling.devices.device_allocation import Allocation, Decision, Inventory, allocate
@@ -30,7 +31,7 @@ from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.moved_folders import renew_paths
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
-from bertd.errors import BertdError, DaemonBusyError, SoftwareChangedError, StorageError
+from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import (
@@ -41,8 +42,6 @@ from bertd.jobs.store.lifecycle import (
     change_at_recovery,
     change_at_shutdown,
     change_at_start,
-    change_by_other_software,
-    change_by_unusable_data,
 )
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
@@ -88,9 +87,9 @@ class Scheduler:
         self._unusable = unusable
         self._groups = groups
         self._queue_jobs = queue_jobs
-        self._check_at_start = check_at_start
         self._clock = clock
         self._start_times = StartTimesTable(database)
+        self._start_check = StartCheck(queue, check=check_at_start)
         dependencies = Dependencies(database, queue, run_metrics=run_metrics)
         self._waiting_jobs = WaitingJobs(database, queue, dependencies=dependencies)
         durations = ExpectedDurations(run_metrics)
@@ -273,7 +272,7 @@ class Scheduler:
         others = [job for job in queued if find_lend(job.id, lends) is None] if lends else queued
         # Before the first of them starts, so that also the start of one that waits for nothing was expected.
         self.outlook.update(others, drained=drained, now=now)
-        may_start = self._waiting_jobs.may_start(queued, now=now)
+        may_start = self._start_check.without_silent(self._waiting_jobs.may_start(queued, now=now), now=now)
         if not may_start:
             return
         occupied, leases = self._foreign_processes(), self._queue.leases()
@@ -336,7 +335,7 @@ class Scheduler:
                     now=now,
                 )
                 return
-            if not self._may_start(job, now=now):
+            if not self._start_check.may_start(job, now=now):
                 return
             clean_job_folder(folder, keep_stop=job.stop_asked, now=now)
             renew_paths(JobPaths(folder), job.kind, state=StatePaths(self._queue.root))
@@ -371,19 +370,6 @@ class Scheduler:
                 self._queue.release(job.id)
                 self._queue.move(job.id, JobState.FAILED, reason=str(error), actor=Actor.SCHEDULER, now=now)
             self._run_metrics.close_follower(job)
-
-    def _may_start(self, job: Job, *, now: float) -> bool:
-        """Whether what can be checked only now allows it: its data, and what is installed; hold it otherwise."""
-        try:
-            self._check_at_start(job)
-        except SoftwareChangedError as error:
-            change = change_by_other_software(job.id, str(error))
-        except BertdError as error:
-            change = change_by_unusable_data(job.id, str(error))
-        else:
-            return True
-        self._queue.apply(job.id, change, actor=Actor.SCHEDULER, now=now)
-        return False
 
     def _apply_device_count(self, job: Job, *, now: float) -> None:
         """Set the number of ranks in a run's recipe to the job's number of devices."""

@@ -223,6 +223,7 @@ class SweepDriver:
             priority=sweep.priority,
         )
         mark_s = pause_mark_s(spec, setting.recipe, rung=row.rung)
+        self._submissions.require_answer(order)
         with self._database.transaction():
             job = self._submissions.submit_pretraining(
                 order, uid=sweep.owner_uid, now=self._clock(), pause_mark_s=mark_s

@@ -6,39 +6,102 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bertd.api.models import GarbageRequest, SubmitCommand, SubmitFinetune, SubmitGrid, SubmitPretrain
-from bertd.daemon.admission import paths_of_requests
+from bertd.api.models import (
+    GarbageRequest,
+    SubmitCommand,
+    SubmitFinetune,
+    SubmitGrid,
+    SubmitPrepare,
+    SubmitPretrain,
+)
+from bertd.daemon.admission import answering_disks, paths_of_requests
 from bertd.daemon.garbage import collect
+from bertd.daemon.scheduling.conditions.start_check import ASK_AGAIN_S
+from bertd.daemon.scheduling.runners import Runners
+from bertd.jobs.store.lifecycle import Actor
+from bertd.records import JobState
 from tests.daemon.api.in_process_api import InProcessApi
 from tests.jobs.runner_box import recipe_text
+from tests.run.data_sets import write_manifest
+from tests.waiting import wait_for
 
 MOUNT = "/net/gone"
 
 
-@pytest.fixture
-def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Whatever the daemon asks of MOUNT hangs, as a system call of a dead NFS does; the paths that were asked for."""
-    over, asked = threading.Event(), list[str]()
+def hang(monkeypatch: pytest.MonkeyPatch, folder: str, *, until: threading.Event) -> list[str]:
+    """Whatever the daemon asks of a folder hangs, as a system call of a dead NFS does; the paths that it asks for."""
+    asked = list[str]()
 
     def hanging(call: Callable[..., Any]) -> Callable[..., Any]:
         def instead(path: Any, *arguments: Any, **options: Any) -> Any:
-            if os.fspath(path).startswith(MOUNT):
+            if isinstance(path, str | os.PathLike) and os.fspath(path).startswith(folder):
                 asked.append(os.fspath(path))
-                assert threading.current_thread() is not threading.main_thread(), "the event loop hangs"
-                over.wait()
+                is_loop = threading.current_thread() is threading.main_thread()
+                assert until.is_set() or not is_loop, "the event loop hangs"
+                until.wait()
             return call(path, *arguments, **options)
 
         return instead
 
     for name in ("stat", "scandir", "access", "open"):
         monkeypatch.setattr(os, name, hanging(getattr(os, name)))
+    return asked
+
+
+@pytest.fixture
+def hung(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """MOUNT hangs; the paths that were asked for."""
+    over = threading.Event()
     monkeypatch.setattr(paths_of_requests, "LOOK_TIMEOUT_S", 0.05)
-    yield asked
+    yield hang(monkeypatch, MOUNT, until=over)
     over.set()
+
+
+def move(api: InProcessApi, job: int, *states: JobState) -> None:
+    for state in states:
+        api.queue.move(job, state, reason="", actor=Actor.SCHEDULER, now=1.0)
+
+
+def test_a_pretraining_whose_prepared_data_does_not_answer_waits_and_holds_up_nobody(
+    api: InProcessApi, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(answering_disks, "WAIT_S", 0.05)
+    clock, over, made = [1_000.0], threading.Event(), tmp_path / "made"
+    monkeypatch.setattr(api.services.scheduler, "_clock", lambda: clock[0])
+    started = list[int]()
+    monkeypatch.setattr(Runners, "start", lambda _self, id, **_: started.append(id))
+    prepare = SubmitPrepare(arguments=["--vocab=v", "x"], out=str(made), cwd=str(tmp_path), cpus=1, hold=True)
+    data = api.ask("POST", "/v1/jobs", prepare.model_dump(mode="json")).json["id"]
+    recipe = recipe_text(steps=20, shards=str(made))
+    order = SubmitPretrain(recipe_toml=recipe, recipe_name="r.toml", after=[str(data)])
+    run = api.ask("POST", "/v1/jobs", order.model_dump(mode="json")).json["id"]
+    made.mkdir()
+    write_manifest(made)
+    api.queue.move(data, JobState.QUEUED, reason="", actor=Actor.PERSON, now=1.0)
+    move(api, data, JobState.STARTING)
+    api.queue.move(data, JobState.RUNNING, reason="", actor=Actor.RUNNER, now=1.0)
+    api.queue.move(data, JobState.DONE, reason="", actor=Actor.RUNNER, now=1.0)
+    asked = hang(monkeypatch, str(made), until=over)
+    api.services.scheduler._start_waiting_jobs()
+    waits = api.queue.get(run)
+    assert (waits.state, waits.reason) == (
+        JobState.QUEUED,
+        f"waits: {made}: the disk does not answer; see whether it hangs with `ls`",
+    )
+    other = api.submit(hold=False)
+    api.services.scheduler._start_waiting_jobs()
+    assert (started, len(asked)) == ([other], 1)
+    api.queue.release(other)
+    over.set()
+    wait_for(lambda: not any(each.name == "asks a disk" for each in threading.enumerate()), what="the answer")
+    clock[0] += ASK_AGAIN_S + 1
+    api.services.scheduler._start_waiting_jobs()
+    assert started == [other, run]
 
 
 def submissions() -> list[tuple[str, Any]]:
