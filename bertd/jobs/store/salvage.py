@@ -1,12 +1,13 @@
 """Read what can be read of a queue that is damaged, or of a newer bertd, into a new one; the old file is not written.
 
 A copy of the file and its write-ahead log is opened, so that SQLite repairs nothing in the original. Each table is read
-from its first row on and from its last row back, until the damage: what lies between is lost. So are jobs of a kind or
-in a state that this version does not know.
+from its first row on and from its last row back, until the damage: what lies between is lost. So are jobs and lends of
+a kind or in a state that this version does not know.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import sqlite3
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from bertd.errors import DaemonError
 from bertd.jobs.store.database import Database
-from bertd.records import JobKind, JobState
+from bertd.records import BorrowerState, JobKind, JobState, LendState
 
 logger = logging.getLogger(__name__)
 
@@ -58,8 +59,10 @@ def _copy_rows(table: str, source: sqlite3.Connection, database: Database) -> No
     known = {str(column["name"]) for column in columns}
     for direction in ("ASC", "DESC"):
         for row in _rows_until_damage(table, source, direction=direction):
-            if table == "jobs" and not _is_known_job(row):
-                logger.warning("job %s is left out: %s, %s", row["id"], row["kind"], row["state"])
+            if not _is_known(table, row):
+                logger.warning(
+                    "%s: a row is left out, of a kind or in a state that is not known: %s", table, tuple(row)[:5]
+                )
                 continue
             names = sorted(known.intersection(row.keys()))
             places = ", ".join("?" * len(names))
@@ -71,9 +74,25 @@ def _copy_rows(table: str, source: sqlite3.Connection, database: Database) -> No
                 logger.warning("%s: a row is left out: %s", table, error)
 
 
-def _is_known_job(row: sqlite3.Row) -> bool:
-    """Whether this version knows the job's kind and state; one such row would keep all lists from being shown."""
-    return row["kind"] in set(JobKind) and row["state"] in set(JobState)
+def _is_known(table: str, row: sqlite3.Row) -> bool:
+    """Whether this version knows what the row says; one that it does not would keep the daemon from showing others."""
+    match table:
+        case "jobs":
+            return row["kind"] in set(JobKind) and row["state"] in set(JobState)
+        case "lends":
+            return row["state"] in set(LendState) and _is_device_slots(row["devices"])
+        case "lend_jobs":
+            return row["state"] in set(BorrowerState)
+        case _:
+            return True
+
+
+def _is_device_slots(text: object) -> bool:
+    try:
+        slots = json.loads(str(text))
+    except ValueError:
+        return False
+    return isinstance(slots, dict) and all(isinstance(number, int) for number in slots.values())
 
 
 def _rows_until_damage(table: str, source: sqlite3.Connection, *, direction: str) -> Iterator[sqlite3.Row]:

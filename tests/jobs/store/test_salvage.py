@@ -12,6 +12,7 @@ from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.queue import Queue
 from bertd.jobs.store.salvage import salvage
 from bertd.jobs.store.schema import SCHEMA_VERSION
+from bertd.jobs.store.tables.lend_table import LendTable
 
 _INSERT = """INSERT INTO jobs (kind, name, state, reason, priority, run_id, folder, device_kind, num_devices, owner_uid,
 created_t) VALUES ('pretrain', ?, 'done', ?, 0, '', '', 'cpu', 1, 0, 0.0)"""
@@ -84,3 +85,23 @@ def test_nothing_is_made_of_what_has_no_job(content: bytes, path: Path, tmp_path
     path.write_bytes(content)
     (folder := tmp_path / "salvaged").mkdir()
     assert salvage(path, folder=folder) is None
+
+
+@pytest.mark.parametrize(("column", "value"), [("state", "distilling"), ("devices", "{"), ("devices", '{"cpu": "x"}')])
+def test_a_lend_that_this_version_cannot_read_hides_no_other(
+    column: str, value: str, path: Path, tmp_path: Path
+) -> None:
+    fill(path, num_jobs=3)
+    database = Database(path)
+    table = LendTable(database)
+    with database.transaction():
+        for run in (1, 2):
+            lend = table.insert(run_job_id=run, reason="", is_hot=False, asked_by="", devices={"cpu": 1}, now=0.0)
+            table.add_job(lend, 3, expected_s=None)
+        database.execute(f"UPDATE lends SET {column} = ? WHERE id = 1", (value,))  # noqa: S608  # of this test
+    database.close()
+    (folder := tmp_path / "salvaged").mkdir()
+    salvaged = salvage(path, folder=folder)
+    assert salvaged is not None
+    assert [lend.run_job_id for lend in LendTable(salvaged).open()] == [2]
+    salvaged.close()
