@@ -111,7 +111,7 @@ def test_a_recipe_is_submitted_by_name_far_from_the_checkout(name: str, installe
         data = ("--set", f"data.shards={tmp_path}")
         said = installed.run("bertd", "submit", name, *data, BERTD_SOCKET=str(daemon.socket))
         assert said.returncode == 0, said.stderr
-        body = SubmitPretrain.model_validate_json(daemon.requests[-1].body)
+        body = SubmitPretrain.model_validate_json(next(each.body for each in daemon.requests if each.body))
         recipe = parse_recipe(body.recipe_toml, name=body.recipe_name, overrides=body.overrides)
         assert (recipe.run.name, recipe.data.shards) == (name, str(tmp_path))
 

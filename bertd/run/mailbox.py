@@ -28,8 +28,8 @@ from bertd.validation_text import describe_problem
 logger = logging.getLogger(__name__)
 
 _MAX_ENTRY_BYTES = 1 << 16
-_NOT_AN_ENTRY = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN})
-"""Errors of a folder, a link, a socket and a FIFO in an entry's place."""
+_NOT_AN_ENTRY = frozenset({errno.EISDIR, errno.ELOOP, errno.ENXIO, errno.EAGAIN, errno.EINVAL})
+"""Errors of a folder, a link, a socket, a FIFO and what else is no file in an entry's place."""
 _ENTRY_NAME = re.compile(r"^(\d{6,})\.json$")
 
 
@@ -101,7 +101,7 @@ def read_command(control: Path, *, number: int) -> Command | None:
     path = _entry_path(control, number)
     try:
         content = read_bounded(path, max_bytes=_MAX_ENTRY_BYTES)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         if error.errno in _NOT_AN_ENTRY:

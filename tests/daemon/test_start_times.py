@@ -55,7 +55,7 @@ def test_times_that_are_none_are_refused_before_there_is_a_job(shared: DaemonBox
         (run.model_copy(update={"begin": "tonight"}), "--begin: 'tonight' is not a time; give 22:00"),
         (run.model_copy(update={"begin": "2020-01-01T00:00"}), "--begin: '2020-01-01T00:00' is over"),
         (run.model_copy(update={"only": "8-20"}), "--only: '8-20' is not a part of the day"),
-        (command.model_copy(update={"only": "20:00-08:00"}), "--only: a command cannot be paused"),
+        (command.model_copy(update={"only": "20:00-08:00"}), "--only: a program cannot be paused"),
     ):
         with pytest.raises(SubmissionError, match=words):
             box.client.submit(wrong)

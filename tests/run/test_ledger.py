@@ -131,7 +131,7 @@ def test_a_ledger_of_a_later_bertd_is_refused_by_its_format(path: Path) -> None:
 
 
 def test_a_ledger_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RunFolderError, match="cannot read the ledger: Is a directory"):
+    with pytest.raises(RunFolderError, match="cannot read the ledger: it is not a file"):
         read_ledger(tmp_path)
 
 
