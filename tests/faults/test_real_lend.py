@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,19 +33,22 @@ def test_a_real_run_comes_back_after_a_real_finetuning_though_the_daemon_was_kil
     text = recipe(dataset, steps=NEVER_REACHED, count=1)
     run = box.client.submit(SubmitPretrain(recipe_toml=text, recipe_name="tiny.toml"))
     paths = box.state.run(f"{run.id}-tiny")
-    wait_for(
-        lambda: any(isinstance(record, StartupRecord) for record in read_journal(paths.journal)),
-        what=f"the first step: {box.client.job(run.id)}\n{box.log}",
-    )
 
     def finetune(*options: str) -> str:
         arguments = [str(export), "--task", "cola", "--data", str(data), "--epochs", "3", "--now", *options]
         command = [sys.executable, "-m", "bertd", "finetune", *arguments, "--socket", str(box.socket)]
         return subprocess.run(command, env=with_tests_on_path(), check=True, capture_output=True, text=True).stdout
 
-    estimate = json.loads(finetune("--dry-run", "--json"))
-    assert estimate["run_job_id"] == run.id
-    assert 0 < estimate["charged_s"] == estimate["save_s"] + estimate["start_s"]
+    def estimate() -> dict[str, Any]:
+        parsed: dict[str, Any] = json.loads(finetune("--dry-run", "--json"))
+        return parsed
+
+    wait_for(lambda: box.client.job(run.id).started_t is not None, what=f"the run's start\n{box.log}")
+    # The daemon knows the cost once it has read the run's first step and first checkpoint.
+    wait_for(lambda: estimate()["charged_s"] is not None, what=f"the cost: {box.client.job(run.id)}\n{box.log}")
+    cost = estimate()
+    assert cost["run_job_id"] == run.id
+    assert 0 < cost["charged_s"] == cost["save_s"] + cost["start_s"]
     assert f"job {run.id} (1-tiny) saves and is paused" in finetune("--yes")
     (job,) = [each.id for each in box.client.jobs() if each.id != run.id]
     box.kill()
