@@ -31,6 +31,7 @@ from bertd.records import (
     Record,
     ScoreRecord,
     StartRecord,
+    StartupRecord,
     StepRecord,
     ValidationRecord,
     Via,
@@ -47,6 +48,8 @@ class VersionView(Record):
     started_t: float
     read_only: str | None = None
     """Why it changes nothing, with the remedy; None in a daemon that does its work."""
+    is_operator: bool | None = None
+    """Whether the one who asks may change things; only in the response of /v1/version."""
 
 
 class BudgetView(Record):
@@ -102,6 +105,8 @@ class RunView(Record):
     start_from: str | None = None
     """The model whose weights it began from, as its recipe names it; None if they were random."""
     start: StartRecord | None = None
+    startup: StartupRecord | None = None
+    """Where the seconds of its newest start went; None before its first step."""
     step: StepRecord | None = None
     """The newest."""
     validation: ValidationRecord | None = None

@@ -209,6 +209,7 @@ class Views:
             model=_model_line(recipe, summary),
             start_from=recipe.model.start_from,
             start=summary.start,
+            startup=summary.startup,
             step=summary.step,
             validation=summary.validation,
             best_validation=summary.best_validation,

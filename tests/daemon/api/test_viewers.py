@@ -112,6 +112,13 @@ def test_a_viewer_gets_no_copy_of_the_queue_and_no_answer_of_anothers_key(submit
     assert [row["uid"] for row in submitted.ask("GET", f"/v1/audit?user={VIEWER}").json] == [VIEWER]
 
 
+def test_a_client_learns_whether_it_may_change_things(api: InProcessApi) -> None:
+    assert api.ask("GET", "/v1/version").json["is_operator"] is True
+    api.uid = VIEWER
+    assert api.ask("GET", "/v1/version").json["is_operator"] is False
+    assert api.ask("GET", "/v1/status").json["version"]["is_operator"] is None, "one status is sent to all"
+
+
 @pytest.mark.parametrize("text", ["\x1b[2J", "\u202e", "\x9b31m", "\x00", "%1b%5b", "../../etc"])
 def test_a_name_that_nobody_has_is_quoted_without_control_characters(api: InProcessApi, text: str) -> None:
     for path in ("/v1/jobs/", "/v1/runs/", "/v1/sweeps/"):

@@ -39,6 +39,7 @@ from bertd.cli.options import (
 
 if TYPE_CHECKING:
     from bertd.api.client import Client
+    from bertd.api.models import RunView
     from bertd.run.recipe.schema import Recipe
 
 
@@ -140,9 +141,9 @@ def submit(
     )
     check_start_from(resolved.recipe)
     if dry_run:
-        from bertd.cli.commands.submitting.dry_run import estimate_run, estimate_text, read_known_runs
+        from bertd.run.plan.run_estimate import estimate_run, estimate_text
 
-        estimate = estimate_run(resolved.recipe, known_runs=read_known_runs(connect(socket)))
+        estimate = estimate_run(resolved.recipe, known_runs=_read_known_runs(connect(socket)))
         if json:
             print_json(estimate)
         else:
@@ -174,13 +175,23 @@ def submit(
 
 def _plan_lines(recipe: Recipe, *, client: Client) -> list[str]:
     """What the budget buys, as far as it is known; nothing of a data set that is still to be prepared."""
-    from bertd.cli.commands.submitting.dry_run import estimate_run, main_lines, read_known_runs
     from bertd.errors import BertdError
+    from bertd.run.plan.run_estimate import estimate_run, main_lines
 
     try:
-        return main_lines(estimate_run(recipe, known_runs=read_known_runs(client)))
+        return main_lines(estimate_run(recipe, known_runs=_read_known_runs(client)))
     except BertdError:
         # It is queued, whatever cannot be said of it.
+        return []
+
+
+def _read_known_runs(client: Client) -> list[RunView]:
+    """The runs of the daemon; none if no daemon answers, since nothing is queued."""
+    from bertd.errors import DaemonUnreachableError
+
+    try:
+        return client.runs()
+    except DaemonUnreachableError:
         return []
 
 

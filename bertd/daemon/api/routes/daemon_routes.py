@@ -31,8 +31,10 @@ QUEUE_COPY: dict[int | str, dict[str, Any]] = {200: _BINARY, **error_statuses(40
 
 @router.get("/version", response_model=VersionView, responses=READ)
 async def get_version(request: Request) -> Response:
-    """Version, pid and state folder of the daemon."""
-    return json_response(services_of(request).views.version)
+    """Version, pid and state folder of the daemon, and whether the one who asks may change things."""
+    services, peer = services_of(request), request.state.peer
+    is_operator = services.request_handler.changes.is_operator(peer)
+    return json_response(services.views.version.model_copy(update={"is_operator": is_operator}))
 
 
 @router.get("/status", response_model=StatusView, responses=READ)

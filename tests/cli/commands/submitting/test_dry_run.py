@@ -1,4 +1,4 @@
-"""bertd.cli.commands.submitting.dry_run: what a run would be, with nothing queued."""
+"""bertd submit --dry-run: what a run would be, with nothing queued."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.cli.commands.submitting.dry_run import RunEstimate
+from bertd.run.plan.run_estimate import RunEstimate
 from tests.cli import samples
 from tests.cli.conftest import Bertd
 from tests.cli.fake_daemon import FakeDaemon

@@ -6,17 +6,36 @@ sequence length and number of devices. Without one they are not guessed.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol
 
-from bertd.api.client import Client
-from bertd.api.models import RunView
-from bertd.errors import DaemonUnreachableError
-from bertd.records import BudgetUnit, Record
+from bertd.records import BudgetUnit, Record, StartRecord, StepRecord
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count
 from bertd.run.budget import Budget
 from bertd.run.dataset_manifest import count_sequences, read_manifest
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters
 from bertd.run.recipe.schema import Recipe
+
+
+class KnownRun(Protocol):
+    """What a speed is taken from: a run as the daemon shows it."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def model(self) -> str:
+        """As text: 4 layers x 256, 4.9M parameters."""
+        ...
+
+    @property
+    def start(self) -> StartRecord | None: ...
+
+    @property
+    def step(self) -> StepRecord | None:
+        """The newest."""
+        ...
 
 
 class RunEstimate(Record):
@@ -42,15 +61,7 @@ class RunEstimate(Record):
     """The most that its checkpoints and exports take."""
 
 
-def read_known_runs(client: Client) -> list[RunView]:
-    """The runs of the daemon; none if no daemon answers, since nothing is queued."""
-    try:
-        return client.runs()
-    except DaemonUnreachableError:
-        return []
-
-
-def estimate_run(recipe: Recipe, *, known_runs: list[RunView]) -> RunEstimate:
+def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstimate:
     """Estimate a run from its recipe, its data set's manifest and the speed of earlier runs.
 
     Raises:
@@ -81,7 +92,7 @@ def estimate_run(recipe: Recipe, *, known_runs: list[RunView]) -> RunEstimate:
     )
 
 
-def _is_alike(run: RunView, recipe: Recipe) -> bool:
+def _is_alike(run: KnownRun, recipe: Recipe) -> bool:
     """Whether a run's speed is what this recipe's would be."""
     return (
         run.step is not None
@@ -93,7 +104,7 @@ def _is_alike(run: RunView, recipe: Recipe) -> bool:
     )
 
 
-def _budget_sequences(granted: Budget, recipe: Recipe, *, speed_run: RunView | None) -> float | None:
+def _budget_sequences(granted: Budget, recipe: Recipe, *, speed_run: KnownRun | None) -> float | None:
     """Sequences in the whole budget."""
     match granted.unit:
         case BudgetUnit.STEPS:
