@@ -99,6 +99,7 @@ class Client(TypedRequests):
         low: float | None = None,
         high: float | None = None,
         half_life: float | None = None,
+        has_positions: bool = False,
     ) -> SeriesView:
         """Curves of one run, thinned by the daemon; all of them unless `columns` names some.
 
@@ -106,8 +107,10 @@ class Client(TypedRequests):
             points: about this many for each column.
             low: only points at this x or above, as `high` below; a narrow range has every record.
             half_life: give smoothed columns, too, with this half-life in units of x.
+            has_positions: give the run's positions on all axes, too.
         """
         query = _series_query(x, points, columns, low=low, high=high, half_life=half_life)
+        query += [("positions", "true")] if has_positions else []
         return self._get(SeriesView, f"/v1/runs/{path_segment(id)}/series?{urlencode(query)}")
 
     def several_series(

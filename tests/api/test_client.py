@@ -61,6 +61,8 @@ def test_gaps_in_a_curve_arrive_as_nan(client: Client) -> None:
 def test_questions_carry_their_arguments(client: Client, daemon: FakeDaemon) -> None:
     client.series("7-demo", x="step", points=10, columns=["loss", "lr"])
     assert daemon.requests[-1].query == {"x": ["step"], "points": ["10"], "columns": ["loss,lr"]}
+    client.series("7-demo", columns=["loss"], has_positions=True)
+    assert daemon.requests[-1].query["positions"] == ["true"]
     client.log(7, offset=5, limit=100)
     assert daemon.requests[-1].query == {"offset": ["5"], "limit": ["100"]}
     client.scores("@")

@@ -10,9 +10,16 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeAlias
 
-from bertd.api.models import SeriesAxis
+from bertd.api.models import PositionsView, SeriesAxis
 from bertd.daemon.metrics.curve_smoothing import smooth
-from bertd.daemon.metrics.decimated_curve import CurveState, DecimatedCurve, Position, PositionToX, decimate
+from bertd.daemon.metrics.decimated_curve import (
+    CurveState,
+    DecimatedCurve,
+    Position,
+    PositionToX,
+    decimate,
+    thin_positions,
+)
 from bertd.daemon.metrics.journal_index import IndexState, JournalIndex
 from bertd.records import (
     BudgetRecord,
@@ -195,6 +202,19 @@ class RunCurves:
         return {
             column: decimate(_within(self._curves[column].pairs(x), low, high), points=points) for column in columns
         }
+
+    def read_positions(self, *, points: int) -> PositionsView:
+        """Where the run was on every axis, over the whole run."""
+        kept = thin_positions(self._curves["loss"].positions(), points=points)
+        progress = self.position_to_x("progress")
+        return PositionsView(
+            began_t=self._began_t or 0.0,
+            t=[at.t for at in kept],
+            charged_s=[at.charged_s for at in kept],
+            progress=[progress(at) for at in kept],
+            step=[at.step for at in kept],
+            sequences=[at.sequences for at in kept],
+        )
 
     def read_smoothed(
         self,

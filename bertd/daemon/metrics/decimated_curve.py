@@ -8,12 +8,16 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import pairwise
 from operator import add
 
 from bertd.records import Record
 
 MAX_BINS = 1024
 """Per column; at a record a second, a day's curve has bins of about two minutes."""
+
+MIN_UNCHARGED_S = 5.0
+"""A shorter time that is not charged is not kept as such: clocks differ by less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +178,11 @@ class DecimatedCurve:
     def has_points(self) -> bool:
         return bool(self._bins)
 
+    def positions(self) -> list[Position]:
+        """Of the points that are kept, by rising time."""
+        positions = [point.at for each in self._bins for point in each.points()]
+        return [at for at, after in pairwise(positions) if at.t < after.t] + positions[-1:]
+
     def pairs(self, x: PositionToX) -> list[tuple[float, float]]:
         """What is kept, by rising x; where the run went back, the later steps replace the earlier ones."""
         return _drop_superseded([(x(point.at), point.y) for each in self._bins for point in each.points()])
@@ -230,6 +239,16 @@ def _drop_superseded(pairs: list[tuple[float, float]]) -> list[tuple[float, floa
             kept.append((x, y))
             bound = x
     return kept[::-1]
+
+
+def thin_positions(positions: list[Position], *, points: int) -> list[Position]:
+    """About `points` of them, at equal distances, and the ends of all time that was not charged."""
+    every = max(1, math.ceil(len(positions) / points))
+    kept = set(range(0, len(positions), every)) | {len(positions) - 1}
+    for index, (before, after) in enumerate(pairwise(positions)):
+        if after.t - before.t - (after.charged_s - before.charged_s) > MIN_UNCHARGED_S:
+            kept |= {index, index + 1}
+    return [at for index, at in enumerate(positions) if index in kept]
 
 
 def decimate(pairs: list[tuple[float, float]], *, points: int) -> list[tuple[float, float]]:

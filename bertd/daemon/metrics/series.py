@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.api.models import SeriesAxis
+from bertd.api.models import PositionsView, SeriesAxis
 from bertd.daemon.metrics.curve_smoothing import HALF_LIVES_BEFORE
 from bertd.daemon.metrics.curves import RunCurves
 from bertd.daemon.metrics.journal_index import Section
@@ -36,6 +36,8 @@ class SeriesRequest:
     high: float = math.inf
     half_life: float | None = None
     """Of the smoothing, in the unit of x; None for none."""
+    has_positions: bool = False
+    """Whether the positions of the whole run are wanted, too."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Series:
     columns: dict[str, list[tuple[float, float]]]
     smoothed: dict[str, list[tuple[float, float]]]
     records_per_bin: int
+    positions: PositionsView | None = None
 
 
 async def read_series(
@@ -58,6 +61,7 @@ async def read_series(
     Raises:
         RunFolderError: the journal cannot be read.
     """
+    positions = curves.read_positions(points=request.points) if request.has_positions else None
     section = _find_section(follower, curves, request)
     if section is not None:
         async with section_lock:
@@ -69,7 +73,7 @@ async def read_series(
         smoothed = curves.read_smoothed(
             columns=columns, axis=axis, points=points, half_life=half_life, low=low, high=high
         )
-    return Series(columns=raw, smoothed=smoothed, records_per_bin=curves.records_per_bin)
+    return Series(columns=raw, smoothed=smoothed, records_per_bin=curves.records_per_bin, positions=positions)
 
 
 def _find_section(follower: MetricsFollower, curves: RunCurves, request: SeriesRequest) -> Section | None:

@@ -179,3 +179,32 @@ def test_a_section_has_all_passes_over_its_steps(tmp_path: Path) -> None:
         index.add(100 * number, Position(t=0, charged_s=0, step=at_step, sequences=0, spent=0))
     section = index.find(by_step, low=12, high=15, end=600)
     assert section is not None and (section.begin, section.end) == (100, 400)
+
+
+def test_positions_are_of_the_whole_run_and_name_the_ends_of_time_that_was_not_charged() -> None:
+    curves = RunCurves(Budget(BudgetUnit.STEPS, STEPS, 1))
+    curves.add(start(0, charged_s=0.0, attempt=1).model_copy(update={"t": 1e9}))
+    paused_after, pause_s = 2_000, 3_600.0
+    for number in range(1, STEPS + 1):
+        late = pause_s if number > paused_after else 0.0
+        at = step(number, charged_s=float(number), loss=1.0 + number % 7)
+        curves.add(at.model_copy(update={"t": 1e9 + number + late, "sequences": 2 * number}))
+    positions = curves.read_positions(points=40)
+    assert positions.began_t == 1e9
+    assert 30 <= len(positions.t) <= 60
+    assert positions.t == sorted(set(positions.t))
+    assert positions.progress == pytest.approx([number / STEPS for number in positions.step])
+    assert positions.sequences == [2 * number for number in positions.step]
+    spans = zip(positions.t, positions.charged_s, positions.t[1:], positions.charged_s[1:], strict=False)
+    uncharged = [(after - before) - (charged - spent) for before, spent, after, charged in spans]
+    assert [each for each in uncharged if each > 1] == pytest.approx([pause_s])
+    assert any(at <= paused_after < after for at, after in zip(positions.step, positions.step[1:], strict=False))
+
+
+def test_positions_come_only_where_they_are_asked_for(follower: MetricsFollower) -> None:
+    assert follower.curves is not None
+    request = SeriesRequest(["loss"], "step", 100, low=10, high=20, has_positions=True)
+    given = asyncio.run(read_series(follower, follower.curves, request, section_lock=asyncio.Lock()))
+    assert read(follower, "step").positions is None
+    assert given.positions is not None
+    assert given.positions.step[0] < 10 and given.positions.step[-1] == STEPS

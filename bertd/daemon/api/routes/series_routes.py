@@ -37,6 +37,7 @@ def _read_series_request(
         float | None,
         Query(gt=0, allow_inf_nan=False, description="Give smoothed columns, too, with this half-life in units of x."),
     ] = None,
+    positions: Annotated[bool, Query(description="Give the run's positions on all axes, too.")] = False,
 ) -> SeriesRequest:
     chosen = [column.strip() for column in columns.split(",") if column.strip()]
     if unknown := [column for column in chosen if column not in COLUMNS]:
@@ -44,7 +45,9 @@ def _read_series_request(
     low, high = -math.inf if low is None else low, math.inf if high is None else high
     if low > high:
         raise HTTPException(422, f"from, to: {low:g} is above {high:g}; exchange them")
-    return SeriesRequest(columns=chosen, axis=x, points=points, low=low, high=high, half_life=smooth)
+    return SeriesRequest(
+        columns=chosen, axis=x, points=points, low=low, high=high, half_life=smooth, has_positions=positions
+    )
 
 
 SeriesQuery = Annotated[SeriesRequest, Depends(_read_series_request)]
@@ -77,4 +80,5 @@ async def _read_view(services: ApiServices, job: Job, what: SeriesRequest) -> Se
         columns=series.columns,
         smoothed=series.smoothed,
         records_per_bin=series.records_per_bin,
+        positions=series.positions,
     )
