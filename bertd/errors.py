@@ -17,7 +17,7 @@
     |- StorageError        the disk refused a write (full, read-only, no permission)
     |  `- NoRoomError         the write would have filled it, so nothing was written
     |- QueueError          the queue refused a change
-    |  |- QuotaError          the user has as many jobs as are allowed
+    |  |- QuotaError          the user has as many jobs as are allowed, or a quota of the disk is used up
     |  |- BudgetError         the new budget is too little
     |  |- SubmissionError     what was submitted cannot run here
     |  |  `- SilentDiskError     the disk of what it names does not answer

@@ -84,6 +84,16 @@ class MarkerGridView(Record):
     """Its job, once it is queued."""
 
 
+class DiskQuotaView(Record):
+    """What a folder takes on the disk, and what it may."""
+
+    t: float
+    """When it was measured."""
+    used_bytes: int
+    quota_bytes: int | None
+    """None where there is no quota of this folder."""
+
+
 class RunView(Record):
     """One pretraining, as read from its folder."""
 
@@ -121,6 +131,8 @@ class RunView(Record):
     end: EndRecord | None = None
     energy: JobEnergy | None = None
     """Of its GPUs; None where nothing was measured."""
+    disk: DiskQuotaView | None = None
+    """Of its folder; None while the configuration has no quota of the disk, and before it was measured."""
     restarts: int = 0
     steps_lost: int = 0
     """Steps that were lost and repeated, over all restarts; they stay charged."""
@@ -392,7 +404,7 @@ class EventView(Record):
     t: float
     type: str
     """The journal record's kind, or what else it is of: job (a change of the queue), device, grid, lending, sweep,
-    milestone, hook, garbage, configuration."""
+    milestone, hook, garbage, quota, configuration."""
     job_id: int | None
     run_id: str | None
     text: str
@@ -485,6 +497,8 @@ class StatusView(Record):
     """None from a daemon of an earlier bertd."""
     machine: MachineView | None = None
     """None from a daemon of an earlier bertd."""
+    disk_quota: DiskQuotaView | None = None
+    """Of the folders of all jobs; None where the configuration has no such quota, and before it was measured."""
     events: list[EventView]
     """The newest 20, oldest first."""
 

@@ -70,12 +70,13 @@ class NewJobs:
             write_files: writes what the folder must have before the job may start.
 
         Raises:
-            QuotaError: its owner has as many jobs as one may.
+            QuotaError: its owner has as many jobs as one may, or a quota of the disk is used up.
             SubmissionError: its group is not known, or allows fewer devices than it needs.
             StorageError: the disk refused.
         """
         self._quotas.require(draft.owner_uid)
         self._quotas.require_group(draft)
+        self._quotas.require_disk()
         with self._database.transaction():
             reserved = self._queue.reserve(draft)
             job_paths, run_id = choose_folder(reserved)
@@ -83,6 +84,7 @@ class NewJobs:
                 self._queue.delete_reserved(reserved)
                 reserved = self._queue.reserve(draft)
                 job_paths, run_id = choose_folder(reserved)
+            self._quotas.require_disk_of_run(job_paths.root)
             _make_folder(job_paths, write_files=lambda paths: write_files(paths, reserved))
             return self._queue.set_folder(reserved, folder=str(job_paths.root), run_id=run_id)
 

@@ -182,6 +182,7 @@ class _Daemon:
         finally:
             self._services.device_watch.advance(now=time.time())
             self._services.energy_meter.advance(now=time.time(), now_s=time.monotonic())
+            self._services.disk_quotas.advance(now=time.time())
             self._services.hooks.advance()
 
     def _install_signal_handlers(self) -> None:

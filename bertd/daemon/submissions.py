@@ -69,6 +69,7 @@ class Submissions:
         self._queue = queue
         self._inventory = inventory
         self._marker_grids = marker_grids
+        self._quotas = quotas
         self._new_jobs = NewJobs(database=database, queue=queue, quotas=quotas)
         self._speeds = MeasuredSpeeds(queue)
         self._disks = AnsweringDisks()
@@ -140,7 +141,7 @@ class Submissions:
         manifest = require_usable_data(recipe, name=name)
         require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
         require_devices(recipe, name=name, inventory=self._inventory)
-        require_room(recipe, vocab_size=manifest.vocab_size, folder=self._paths.root)
+        require_room(recipe, name=name, vocab_size=manifest.vocab_size, folder=self._paths.root, quotas=self._quotas)
         require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
 
     def _admit_without_data(self, recipe: Recipe, *, name: str) -> None:

@@ -24,6 +24,7 @@ from bertd.daemon.api.views import Views
 from bertd.daemon.command_submissions import CommandSubmissions
 from bertd.daemon.configuration.live import LiveConfiguration
 from bertd.daemon.configuration.sources import ConfigurationSources, LoadedConfiguration
+from bertd.daemon.disk_quotas.disk_quotas import DiskQuotas
 from bertd.daemon.garbage.collect import GarbageCollector
 from bertd.daemon.grids.marker_grids import MarkerGrids
 from bertd.daemon.hooks.hooks import Hooks
@@ -83,6 +84,7 @@ class Services:
     hooks: Hooks
     device_watch: DeviceWatch
     energy_meter: EnergyMeter
+    disk_quotas: DiskQuotas
 
     def api_services(self, *, shut_down: Callable[[], None]) -> ApiServices:
         """The parts that the API's handlers call."""
@@ -132,7 +134,20 @@ def build_services(
     def groups() -> dict[str, GroupLimits]:
         return {name: group.limits for name, group in configuration.values.groups.items()}
 
-    quotas = Quotas(queue, limit=lambda: configuration.values.limits.queued_jobs_per_user, groups=groups)
+    alerts = JobAlerts(queue, events, step_of=lambda job: run_metrics.summary(job).progress.step)
+    garbage = GarbageCollector(queue, events)
+    disk_quotas = DiskQuotas(
+        paths,
+        database=database,
+        queue=queue,
+        events=events,
+        garbage=garbage,
+        alerts=alerts,
+        limits=lambda: configuration.values.quotas.limits,
+    )
+    quotas = Quotas(
+        queue, limit=lambda: configuration.values.limits.queued_jobs_per_user, groups=groups, disk=disk_quotas
+    )
     submissions = Submissions(
         paths,
         database=database,
@@ -168,7 +183,6 @@ def build_services(
         sweep_driver.advance()
         marker_grids.advance()
 
-    alerts = JobAlerts(queue, events, step_of=lambda job: run_metrics.summary(job).progress.step)
     software_changes = SoftwareChanges(
         database,
         installed=installed,
@@ -223,6 +237,7 @@ def build_services(
         drained=drained.askers,
         energy=energy_meter.energy,
         software_changes=software_changes.of_job,
+        disk_quotas=disk_quotas,
     )
     hub = EventHub(events)
     database.after_commit = hub.on_commit
@@ -263,7 +278,7 @@ def build_services(
             ),
             views=SweepViews(paths, queue=queue, table=sweep_table, run_metrics=run_metrics),
         ),
-        garbage=GarbageCollector(queue, events),
+        garbage=garbage,
         budget_changes=BudgetChanges(run_metrics=run_metrics, scheduler=scheduler),
         hooks=hooks,
         views=views,
@@ -286,6 +301,7 @@ def build_services(
         configuration=configuration,
         hooks=hooks,
         energy_meter=energy_meter,
+        disk_quotas=disk_quotas,
         device_watch=DeviceWatch(
             database,
             events,

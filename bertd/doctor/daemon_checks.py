@@ -9,9 +9,12 @@ from pathlib import Path
 
 import bertd
 from bertd.api.client import Client
+from bertd.api.models import DiskQuotaView
 from bertd.daemon.configuration.sources import ConfigurationSources, read_configuration
+from bertd.daemon.disk_quotas.quota_decisions import WARN_SHARE
 from bertd.errors import BertdError, ConfigurationError
 from bertd.records import Finding, JobState, Severity
+from bertd.run.amounts.quantities import format_bytes
 from bertd.run.paths import default_state_dir
 
 _TIMEOUT_S = 5.0
@@ -42,6 +45,7 @@ def check_daemon(socket: Path) -> Iterator[Finding]:
         return
     yield _judge_version(version)
     try:
+        yield from _judge_disk_quota(client.status().disk_quota)
         for run in client.runs():
             if run.alert is not None and run.state in _LIVE:
                 severity = Severity.FAULT if run.alert.level == "error" else Severity.NOTE
@@ -58,6 +62,24 @@ def _judge_version(version: str) -> Finding:
         severity=Severity.NOTE,
         text=f"the daemon is bertd {version}, and this is bertd {bertd.__version__}",
         remedy="restart the daemon: its runs pause with a checkpoint, and continue",
+    )
+
+
+def _judge_disk_quota(disk: DiskQuotaView | None) -> Iterator[Finding]:
+    """Whether the quota of the disk is nearly used up; nothing where there is none."""
+    if disk is None or disk.quota_bytes is None:
+        return
+    share = disk.used_bytes / disk.quota_bytes
+    text = f"{format_bytes(disk.used_bytes)} of quotas.disk_in_all = {format_bytes(disk.quota_bytes)} used"
+    if share < WARN_SHARE:
+        yield Finding(check="disk quota", severity=Severity.OK, text=text)
+        return
+    yield Finding(
+        check="disk quota",
+        severity=Severity.FAULT if share >= 1 else Severity.NOTE,
+        text=text,
+        remedy="bertd gc --delete, or raise the quota",
+        cost="no new job is accepted" if share >= 1 else "no new job is accepted when it is used up",
     )
 
 

@@ -5,6 +5,7 @@ STATE/                       the daemon's
   runs/RUN/                  RunPaths: one pretraining
     recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/  checkpoints/kept.json
     pause.json               only of a setting of a sweep: where it pauses by itself
+    disk_quota.json          only where there is a quota: what the folder may take of the disk
     diagnostics/attempt-%06d/  stacks and logs of hung ranks, collected before they were killed
     journal.jsonl  runner.json  outcome.json  energy.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
@@ -205,6 +206,11 @@ class RunPaths(JobPaths):
     def pause_mark(self) -> Path:
         """The charged time at which a setting of a sweep pauses by itself; other runs have none."""
         return self.root / "pause.json"
+
+    @property
+    def disk_quota(self) -> Path:
+        """What this folder may take of the disk; see bertd.run.disk_quota."""
+        return self.root / "disk_quota.json"
 
     @property
     def checkpoints(self) -> Path:

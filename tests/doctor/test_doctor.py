@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from bertd.api.models import DiskQuotaView
 from bertd.cli.commands.daemon.doctor import doctor
 from bertd.cli.output.findings_text import findings_text
 from bertd.cli.output.tables import OutputStyle
@@ -81,11 +82,21 @@ def test_the_daemon_and_the_alerts_of_its_live_runs_are_looked_at(
         SimpleNamespace(id=f"{index}-run", alert=alert, state=state)
         for index, (alert, state) in enumerate(zip(alerts, states, strict=True))
     ]
-    client = SimpleNamespace(version=lambda: SimpleNamespace(bertd="0.0.1"), runs=lambda: runs)
+    disk: DiskQuotaView | None = DiskQuotaView(t=0.0, used_bytes=9 << 30, quota_bytes=10 << 30)
+    client = SimpleNamespace(
+        version=lambda: SimpleNamespace(bertd="0.0.1"),
+        runs=lambda: runs,
+        status=lambda: SimpleNamespace(disk_quota=disk),
+    )
     monkeypatch.setattr(daemon_checks, "Client", lambda *_, **__: client)
     findings = list(check_daemon(tmp_path))
-    assert [each.severity for each in findings] == [Severity.NOTE, Severity.NOTE, Severity.FAULT]
-    assert "0.0.1" in findings[0].text and findings[2].text == "error of b"
+    assert [each.severity for each in findings] == [Severity.NOTE, Severity.NOTE, Severity.NOTE, Severity.FAULT]
+    assert "0.0.1" in findings[0].text and findings[3].text == "error of b"
+    assert findings[1].text == "9.0 GiB of quotas.disk_in_all = 10.0 GiB used"
+    disk = DiskQuotaView(t=0.0, used_bytes=10 << 30, quota_bytes=10 << 30)
+    assert [each.severity for each in check_daemon(tmp_path) if each.check == "disk quota"] == [Severity.FAULT]
+    disk = None
+    assert not [each for each in check_daemon(tmp_path) if each.check == "disk quota"]
 
     def refuse() -> None:
         raise DaemonError("the queue is damaged")

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from bertd.api.models import (
         BudgetView,
         DependencyView,
+        DiskQuotaView,
         EventView,
         JobView,
         MarkerGridView,
@@ -67,6 +68,8 @@ _NUM_WAITING = 10
 """Waiting jobs in `bertd status`; all that run are in it."""
 _NUM_OVER = 3
 _WIDTH_WITH_BAR = 130
+_WARN_SHARE = 0.9
+"""Of a quota of the disk, as the daemon warns of it."""
 
 
 def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
@@ -78,9 +81,21 @@ def status_text(status: StatusView, *, now: float, style: OutputStyle) -> str:
         runs_text(_relevant_runs(status.runs), style=style) if status.runs else no_run,
         _queue_text(status, now=now, style=style),
         device_table(status.devices, style=style) if status.devices else "",
+        _quota_text(status.disk_quota, style=style),
         _events_text(status.events[-_NUM_EVENTS:], style=style),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _quota_text(disk: DiskQuotaView | None, *, style: OutputStyle) -> str:
+    """How much of the quota of all jobs is used; empty where there is none."""
+    if disk is None or disk.quota_bytes is None:
+        return ""
+    share = disk.used_bytes / disk.quota_bytes
+    colors = (RED,) if share >= 1 else (YELLOW,) if share >= _WARN_SHARE else ()
+    text = f"disk: {format_bytes(disk.used_bytes)} of the quota of {format_bytes(disk.quota_bytes)} ({share:.0%})"
+    text += "; no new job is accepted" if share >= 1 else ""
+    return style.paint(wrap_text(text, style=style, indent=2), *colors)
 
 
 def _relevant_runs(runs: list[RunView]) -> list[RunView]:
@@ -326,6 +341,9 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         skipped_text = f"; {checkpoint.skipped} left out on a slow disk" if checkpoint.skipped else ""
         stall = f"training paused for {checkpoint.stall_share:.3%} of the time, {checkpoint.stall_s:.2f} s at the last"
         fields.append(("saving", f"{stall}; written in {checkpoint.write_s:.1f} s{skipped_text}"))
+    if disk := run.disk:
+        quota = "" if disk.quota_bytes is None else f" of the quota of {format_bytes(disk.quota_bytes)}"
+        fields.append(("disk", f"{format_bytes(disk.used_bytes)}{quota}, its folder with exports and finetunings"))
     for kept in run.kept:
         what = f"{kept.name} at {format_share(kept.progress)}, {format_bytes(kept.size_bytes)}"
         fields.append(("kept", f"{what}: {', '.join(kept.reasons)}"))

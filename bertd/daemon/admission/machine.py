@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.errors import DeviceError
 from bertd.run.amounts.quantities import format_bytes, format_count
@@ -40,12 +41,15 @@ def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
     )
 
 
-def require_room(recipe: Recipe, *, vocab_size: int, folder: Path) -> None:
-    """Refuse a run whose checkpoints and exports the disk of `folder` cannot hold.
+def require_room(recipe: Recipe, *, name: str, vocab_size: int, folder: Path, quotas: Quotas) -> None:
+    """Refuse a run whose checkpoints and exports the disk of `folder`, or the quota of a run, cannot hold.
 
     Raises:
         StorageError: there is too little space.
+        QuotaError: the quota is too small.
     """
     num_parameters = estimate_num_parameters(recipe, vocab_size=vocab_size)
+    least = recipe.checkpoint.model_copy(update={"keep": 1})
+    quotas.require_fitting(estimate_disk_need(least, num_parameters=num_parameters), name=name)
     needed_bytes = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
     require_disk_space(needed_bytes, free_bytes=shutil.disk_usage(folder).free, used_bytes=0, folder=folder)

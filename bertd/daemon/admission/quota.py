@@ -1,12 +1,18 @@
-"""How many jobs a user may have in the queue. Whatever puts a job into it asks here: people, sweeps and markers."""
+"""How many jobs a user may have in the queue, and how much of the disk jobs may take.
+
+Whatever puts a job into the queue asks here: people, sweeps and markers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
+from bertd.daemon.disk_quotas.disk_quotas import DiskQuotas
 from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, reason_never
 from bertd.errors import QuotaError, SubmissionError
 from bertd.jobs.store.queue import Job, Queue
+from bertd.run.machine.disk_space import RESERVE_BYTES, DiskNeed
 from bertd.run.machine.trusted_folders import is_root_or_own
 
 
@@ -19,8 +25,10 @@ class Quotas:
         *,
         limit: Callable[[], int],
         groups: Callable[[], Mapping[str, GroupLimits]] = dict,
+        disk: DiskQuotas | None = None,
     ) -> None:
         """`limit` is how many jobs of a user may be in the queue now; `groups` are those of the configuration."""
+        self._disk = disk
         self._groups = groups
         self._queue = queue
         self._limit = limit
@@ -33,6 +41,40 @@ class Quotas:
         """
         if not is_root_or_own(owner_uid):
             require_quota(self._queue.num_unended(owner_uid=owner_uid), limit=self._limit(), uid=owner_uid)
+
+    def require_disk(self) -> None:
+        """Refuse any new job while the quota of the disk is used up.
+
+        Raises:
+            QuotaError: it is.
+        """
+        if self._disk is not None:
+            self._disk.require_room()
+
+    def require_disk_of_run(self, folder: Path) -> None:
+        """Refuse a new job in the folder of a run that has used up its quota of the disk.
+
+        Args:
+            folder: of the new job.
+
+        Raises:
+            QuotaError: it has.
+        """
+        if self._disk is not None:
+            self._disk.require_room_of_run(folder)
+
+    def require_fitting(self, need: DiskNeed, *, name: str) -> None:
+        """Refuse a new run that could never keep to its quota of the disk.
+
+        Args:
+            need: with one newest checkpoint.
+            name: of its recipe.
+
+        Raises:
+            QuotaError: it needs more.
+        """
+        if self._disk is not None:
+            self._disk.require_fitting(need.total_bytes - RESERVE_BYTES, name=name)
 
     def require_group(self, draft: Job) -> None:
         """Refuse a job of a group that it can never run in.

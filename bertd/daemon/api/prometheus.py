@@ -94,6 +94,16 @@ _RUN_METRICS: tuple[_Metric[RunView], ...] = (
         lambda run: None if run.energy is None else run.energy.gpu_kwh * 3.6e6,
         is_counter=True,
     ),
+    _Metric(
+        "bertd_run_disk_used_bytes",
+        "What the run's folder takes on the disk, where a quota has it measured.",
+        lambda run: None if run.disk is None else run.disk.used_bytes,
+    ),
+    _Metric(
+        "bertd_run_disk_quota_bytes",
+        "What the run's folder may take on the disk.",
+        lambda run: None if run.disk is None else run.disk.quota_bytes,
+    ),
     _Metric("bertd_run_restarts", "Restarts of the run's ranks.", lambda run: run.restarts, is_counter=True),
     _Metric(
         "bertd_run_steps_lost",
@@ -187,6 +197,9 @@ class _StatusCollector(Collector):
         counts = [((str(state),), self._counts.get(state, 0)) for state in JobState]
         yield _gauge("bertd_jobs", "Jobs in each state, past ones included.", ["state"], counts)
         yield from self._collect_start_accuracy()
+        if (disk := self._status.disk_quota) is not None and disk.quota_bytes is not None:
+            yield _gauge("bertd_disk_used_bytes", "What all jobs take on the disk.", [], [((), disk.used_bytes)])
+            yield _gauge("bertd_disk_quota_bytes", "What all jobs may take.", [], [((), disk.quota_bytes)])
         runs = [((run.id, run.name, str(run.state)), 1) for run in self._status.runs]
         yield _gauge("bertd_run_info", "The run's name and state.", ["run", "name", "state"], runs)
         for metric in _RUN_METRICS:

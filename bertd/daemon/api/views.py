@@ -23,6 +23,7 @@ from bertd.api.models import (
 from bertd.daemon.api.command_views import program_progress, with_program
 from bertd.daemon.api.ended_views import EndedViews
 from bertd.daemon.api.start_condition_views import StartConditionViews
+from bertd.daemon.disk_quotas.disk_quotas import DiskQuotas
 from bertd.daemon.grids.grid_scores import read_grid_scores
 from bertd.daemon.lending.lends import Lends
 from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
@@ -114,6 +115,7 @@ class Views:
         drained: Callable[[], Mapping[str, str]] = dict,
         energy: Callable[[int], JobEnergy | None] = lambda job_id: None,
         software_changes: Callable[[Job], list[str]] = lambda job: [],
+        disk_quotas: DiskQuotas | None = None,
     ) -> None:
         self.version = version
         self._queue = queue
@@ -127,6 +129,7 @@ class Views:
         self._drained = drained
         self._energy = energy
         self._software_changes = software_changes
+        self._disk_quotas = disk_quotas
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
         self._ended_progress = EndedViews[float | None]()
@@ -188,8 +191,9 @@ class Views:
         """
         summary = self._run_metrics.summary(job)
         view = self._ended_runs.get(job, summary, build=lambda: self._build_run(job, summary))
-        # Not kept with a run that has ended: the price may change.
-        return view.model_copy(update={"energy": self._energy(job.id)})
+        # Not kept with a run that has ended: the price may change, and what it takes on the disk.
+        disk = None if self._disk_quotas is None else self._disk_quotas.view_of_run(job.run_id)
+        return view.model_copy(update={"energy": self._energy(job.id), "disk": disk})
 
     def _build_run(self, job: Job, summary: JournalSummary) -> RunView:
         recipe = self._run_metrics.recipe(Path(job.folder))
@@ -291,6 +295,7 @@ class Views:
                 num_checked=self._outlook.accuracy.num_checked, num_wrong=self._outlook.accuracy.num_wrong
             ),
             machine=self._devices.machine,
+            disk_quota=None if self._disk_quotas is None else self._disk_quotas.view(),
             events=self._events.newest(_NUM_STATUS_EVENTS),
         )
 

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from bertd.api.models import GROUP_NAME
+from bertd.daemon.disk_quotas.quota_decisions import DiskLimits
 from bertd.daemon.hooks.hook_events import HookEvent
 from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, Limits
+from bertd.run.amounts.quantities import parse_bytes
 
 _MAX_QUEUED_JOBS = 1_000_000
 _MAX_GROUPS = 100
@@ -67,6 +69,33 @@ class LimitsSection(_Section):
     queued_jobs_per_user: Annotated[int, Field(ge=1, le=_MAX_QUEUED_JOBS)] = 10_000
     """Jobs of one user that have not ended; who has as many can queue no more. Root and the daemon's own user have
     no limit."""
+
+
+def _require_size(text: str | None) -> str | None:
+    if text is not None:
+        parse_bytes(text)
+    return text
+
+
+_Size: TypeAlias = Annotated[str, Field(max_length=40), AfterValidator(_require_size)] | None
+
+
+class QuotasSection(_Section):
+    """How much of the disk the jobs may take; see docs/operating.md."""
+
+    disk_per_run: _Size = None
+    """The folder of a run with its exports and finetunings, such as 200GB; unset: no quota."""
+    disk_in_all: _Size = None
+    """All of the state folder, such as 2TB; unset: no quota."""
+
+    @property
+    def limits(self) -> DiskLimits:
+        """In bytes."""
+        return DiskLimits(per_run=_bytes(self.disk_per_run), in_all=_bytes(self.disk_in_all))
+
+
+def _bytes(size: str | None) -> int | None:
+    return None if size is None else parse_bytes(size)
 
 
 class CommandsSection(_Section):
@@ -198,6 +227,7 @@ class Configuration(_Section):
     power: PowerSection = PowerSection()
     upgrades: UpgradesSection = UpgradesSection()
     limits: LimitsSection = LimitsSection()
+    quotas: QuotasSection = QuotasSection()
     commands: CommandsSection = CommandsSection()
     paths: PathsSection = PathsSection()
     webhooks: WebhooksSection = WebhooksSection()

@@ -7,7 +7,6 @@ the state after an epoch, from which it would have continued. Of a command goes 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from bertd.jobs.store.lifecycle import ENDED, FINAL
 from bertd.jobs.store.queue import Job
 from bertd.records import JobKind, JobState
 from bertd.run.checkpoint_index import read_checkpoint_index
+from bertd.run.disk_quota import size_on_disk
 from bertd.run.paths import TRASH_PREFIX, JobPaths, RunPaths, newest_first
 
 
@@ -80,15 +80,3 @@ def _trash_in(folder: Path, *, what: str, name: str = "") -> Iterator[tuple[Path
     """What a deletion that was cut off has left, of what had that name or one that begins with it."""
     if folder.is_dir():
         yield from ((entry, f"{what}, partly deleted") for entry in sorted(folder.glob(f"{TRASH_PREFIX}{name}*")))
-
-
-def size_on_disk(folder: Path) -> int:
-    """Bytes that its files take; of a file that goes meanwhile, none."""
-    total = 0
-    for top, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(top, name)).st_blocks * 512  # noqa: PTH118  # Many files.
-            except OSError:
-                continue
-    return total

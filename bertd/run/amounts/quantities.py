@@ -28,7 +28,7 @@ def parse_bytes(text: str) -> int:
     """
     match = _BYTES.fullmatch(text.strip())
     if match is None or not float(match[1]):
-        raise ValueError(f"{text!r:.40} is not an amount of memory; give one such as 10GiB or 24GB")
+        raise ValueError(f"{text!r:.40} is not an amount of bytes; give one such as 10GiB or 24GB")
     factor = (1024.0 if match[3] else 1000.0) ** ("KMGT".index(match[2].upper()) + 1)
     return round(float(match[1]) * factor)
 

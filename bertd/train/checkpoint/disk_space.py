@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 from bertd.errors import NoRoomError
+from bertd.run.disk_quota import read_disk_quota, size_on_disk
 from bertd.run.machine.disk_space import (
     DiskSpace,
     classify_disk_space,
@@ -35,6 +36,8 @@ def check_disk_space(paths: RunPaths, section: CheckpointSection, *, num_paramet
 def free_disk_space(paths: RunPaths, retention: Retention, *, needed_bytes: int, step: int) -> None:
     """Make space for a checkpoint, if needed by deleting older ones that are neither a marker nor the best.
 
+    So it is where the run would exceed its quota, too; where even that is not enough the save is done all the same.
+
     Raises:
         NoRoomError: even that would not be enough, so nothing was deleted.
         StorageError: the disk refused.
@@ -42,6 +45,9 @@ def free_disk_space(paths: RunPaths, retention: Retention, *, needed_bytes: int,
     retention.sweep_temporaries()
     free_bytes = shutil.disk_usage(paths.root).free
     if classify_disk_space(needed_bytes=needed_bytes, free_bytes=free_bytes, prunable_bytes=0) is DiskSpace.ENOUGH:
+        quota_bytes = read_disk_quota(paths)
+        if quota_bytes is not None and size_on_disk(paths.root) + needed_bytes > quota_bytes:
+            retention.free_disk_space()
         return
     prunable_bytes = retention.prunable_bytes()
     if (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bertd.api.models import DeviceProcess, JobView, MarkerGridView, StatusView
+from bertd.api.models import DeviceProcess, DiskQuotaView, JobView, MarkerGridView, StatusView
 from bertd.cli.output.device_table import device_line, device_table, foreign_lines
 from bertd.cli.output.expected_times import format_clock
 from bertd.cli.output.tables import OutputStyle
@@ -105,6 +105,17 @@ def test_status_shows_the_newest_events_only() -> None:
     status = samples.status().model_copy(update={"events": events})
     text = status_text(status, now=samples.NOW, style=PLAIN)
     assert [number for number in range(20) if f"event number {number}." in text] == [15, 16, 17, 18, 19]
+
+
+def test_status_and_show_say_how_much_of_a_disk_quota_is_used() -> None:
+    disk = DiskQuotaView(t=1.0, used_bytes=3 << 30, quota_bytes=4 << 30)
+    status = samples.status().model_copy(update={"disk_quota": disk})
+    assert "disk: 3.0 GiB of the quota of 4.0 GiB (75%)\n" in status_text(status, now=samples.NOW, style=PLAIN)
+    full = status.model_copy(update={"disk_quota": disk.model_copy(update={"used_bytes": 4 << 30})})
+    assert "(100%); no new job is accepted" in status_text(full, now=samples.NOW, style=PLAIN)
+    run = samples.run().model_copy(update={"disk": disk})
+    shown = job_text(samples.job(), run, [], now=samples.NOW, style=PLAIN)
+    assert "3.0 GiB of the quota of 4.0 GiB, its folder" in shown
 
 
 def test_show_says_what_was_chosen_for_a_run_and_why() -> None:

@@ -12,6 +12,7 @@ import yaml  # type: ignore[import-untyped]  # PyYAML has no types.
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
+from bertd.api.models import DiskQuotaView
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.errors import StorageError
@@ -54,15 +55,16 @@ def full_text() -> bytes:
     alert = AlertRecord(t=1.0, step=1, level="warning", code="spike", message="x")
     step = run.step.model_copy(update={"mfu": 0.4, "loss_scale": 8.0, "memory_bytes": 5})
     energy = JobEnergy(t=1.0, gpu_kwh=2.0, measured_s=9.0, unmeasured_s=0.0)
+    disk = DiskQuotaView(t=1.0, used_bytes=5, quota_bytes=10)
     budget = run.budget.model_copy(update={"reserve_s": 30.0, "remaining_s": 5.0, "projected_step": 9})
     run = run.model_copy(
-        update={"step": step, "alert": alert, "budget": budget, "best_validation": 3.0, "energy": energy}
+        update={"step": step, "alert": alert, "budget": budget, "best_validation": 3.0, "energy": energy, "disk": disk}
     )
     latencies.observe_request(method="GET", operation="get_jobs", status=200, seconds=0.1)
     latencies.timed(lambda: None)()
     device = status.devices[0].model_copy(update={"job_ids": [7]})
     return prometheus_text(
-        status.model_copy(update={"runs": [run], "devices": [device]}),
+        status.model_copy(update={"runs": [run], "devices": [device], "disk_quota": disk}),
         counts={JobState.RUNNING: 1},
         latencies=latencies,
     )[0]

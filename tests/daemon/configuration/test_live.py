@@ -21,6 +21,9 @@ queued_jobs = "hold"
 
 [limits]
 queued_jobs_per_user = 7
+[quotas]
+disk_per_run = "200GB"
+disk_in_all = "2TB"
 [commands]
 for_operators = false
 [webhooks]

@@ -43,6 +43,8 @@ def test_a_later_source_overrides_key_by_key_and_is_named(tmp_path: Path) -> Non
         ("power.currency", "EUR", "default"),
         ("upgrades.queued_jobs", "run", "default"),
         ("limits.queued_jobs_per_user", 20, str(system / "bertd.toml.d" / "20.toml")),
+        ("quotas.disk_per_run", None, "default"),
+        ("quotas.disk_in_all", None, "default"),
         ("commands.for_operators", True, "default"),
         ("paths.roots", None, "default"),
         ("webhooks.allowed_hosts", None, "default"),

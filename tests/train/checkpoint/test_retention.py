@@ -10,7 +10,9 @@ import pytest
 
 from bertd.errors import CheckpointError
 from bertd.run.checkpoint_index import protect, read_checkpoint_index
+from bertd.run.disk_quota import write_disk_quota
 from bertd.run.paths import RunPaths, newest_first, step_of
+from bertd.train.checkpoint.disk_space import free_disk_space
 from bertd.train.checkpoint.format import MODEL, find_checkpoint, save_checkpoint
 from bertd.train.checkpoint.retention import Retention, reasons_to_keep
 from bertd.train.state import TrainState
@@ -177,3 +179,25 @@ def test_checkpoints_kept_only_by_age_are_deleted_when_space_is_needed(paths: Ru
 
     assert steps_of(paths) == [4, 1]
     assert json.loads(paths.kept.read_text())["checkpoints"][1]["markers"] == [0.1]
+
+
+def test_a_run_over_its_quota_frees_what_is_kept_only_by_age_and_saves_all_the_same(paths: RunPaths) -> None:
+    retention = Retention(paths, keep=3)
+    write_disk_quota(paths, 10**9)
+    free_disk_space(paths, retention, needed_bytes=1000, step=5)
+    assert steps_of(paths) == [4, 3, 2, 1]
+
+    write_disk_quota(paths, 1000)
+    for _ in range(2):
+        # Nothing more can go the second time, and it is no reason not to save.
+        free_disk_space(paths, retention, needed_bytes=1000, step=5)
+        assert steps_of(paths) == [4, 1]
+
+
+def test_a_damaged_quota_is_reported_in_the_log_and_deletes_nothing(
+    paths: RunPaths, capfd: pytest.CaptureFixture[str]
+) -> None:
+    paths.disk_quota.write_text("{}")
+    free_disk_space(paths, Retention(paths, keep=3), needed_bytes=1000, step=5)
+    assert steps_of(paths) == [4, 3, 2, 1]
+    assert "no quota applies: not a quota" in capfd.readouterr().out
