@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import bertd
 from bertd.program import run_main
-from bertd.run.paths import client_socket
 from tui.completion import add_install_options, is_requested, run_completion
+from tui.open_feed import fetch_once, open_feed
 
 if TYPE_CHECKING:
+    from bertd.api.ssh_forward import RemoteHost
     from tui.display_options import DisplayOptions
-    from tui.snapshot import Feed, Snapshot
+    from tui.snapshot import Feed
 
 _PLAIN_TERMINALS = ("dumb", "unknown")
 """Terminals that show escape sequences as characters. Source: rich.console.Console.is_dumb_terminal."""
@@ -49,12 +50,16 @@ def _watch(arguments: Sequence[str] | None) -> int:
     if args.once or args.json:
         return _print_once(args, options)
     if args.plain:
-        return _print_lines(_make_feed(args))
-    return _run_dashboard(_make_feed(args), options)
+        return _print_lines(open_feed(args))
+    return _run_dashboard(open_feed(args), options)
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    return _build_parser().parse_args(arguments)
+    parser = _build_parser()
+    args = parser.parse_args(arguments)
+    if len(args.host) + (args.socket is not None) > 1 and (args.once or args.json or args.plain):
+        parser.error("--once, --plain and --json show one daemon; give one --host, or one --socket")
+    return args
 
 
 def _build_parser() -> argparse.ArgumentParser:
@@ -66,6 +71,15 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--socket", type=Path, help="the daemon's socket (default: $BERTD_SOCKET, else the daemon's default path)"
     )
+    parser.add_argument(
+        "--host",
+        type=_parse_host,
+        action="append",
+        default=[],
+        metavar="USER@BOX",
+        help="a daemon on another machine, over ssh; several times: all of them in one dashboard. "
+        "USER@BOX:/PATH names its socket there",
+    )
     output_mode = parser.add_mutually_exclusive_group()
     output_mode.add_argument("--once", action="store_true", help="print the screen once as text and exit")
     output_mode.add_argument("--plain", action="store_true", help="print a line at each change, until Ctrl-C")
@@ -76,6 +90,15 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"bert-tui {bertd.__version__}")
     add_install_options(parser)
     return parser
+
+
+def _parse_host(text: str) -> RemoteHost:
+    from bertd.api.ssh_forward import parse_host
+
+    try:
+        return parse_host(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _display_options(
@@ -102,28 +125,10 @@ def _locale_name(environment: os._Environ[str] | dict[str, str]) -> str:
     return next((name for name in names if name), "")
 
 
-def _make_feed(args: argparse.Namespace) -> Feed:
-    if args.demo:
-        from tui.simulated.feed import SimulatedFeed
-
-        return SimulatedFeed()
-    from tui.feed import SocketFeed
-
-    return SocketFeed(args.socket or client_socket())
-
-
-def _fetch_snapshot_once(args: argparse.Namespace) -> Snapshot:
-    if args.demo:
-        return _make_feed(args).snapshot()
-    from tui.feed import fetch_snapshot
-
-    return fetch_snapshot(args.socket or client_socket())
-
-
 def _print_once(args: argparse.Namespace, options: DisplayOptions) -> int:
     from tui.plain_output import render_json, render_page
 
-    snapshot = _fetch_snapshot_once(args)
+    snapshot = fetch_once(args)
     width = shutil.get_terminal_size((100, 40)).columns
     print(render_json(snapshot) if args.json else render_page(snapshot, options, width))
     sys.stdout.flush()

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
 from textual import events, on, work
@@ -33,6 +33,9 @@ from tui.screens.registry import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed
 from tui.theme import THEME
 from tui.widgets.job_list import JobList
+
+if TYPE_CHECKING:
+    from tui.screens.fleet import DaemonList
 
 FLUSH_S = 1.0
 """Interval between screen updates."""
@@ -196,6 +199,11 @@ class Dashboard(JobActionsApp):
     def open_job(self, event: JobList.Opened) -> None:
         """Show the run that the chosen job trains or starts from."""
         self.open_run(event.run_id)
+
+    async def on_daemon_list_opened(self, event: DaemonList.Opened) -> None:
+        """Show the chosen daemon's run; keys act there from now on."""
+        self._feed.choose(event.name)
+        await self.action_show_view("run")
 
     def action_toggle_log(self) -> None:
         """Toggle the logarithmic loss axis."""

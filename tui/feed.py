@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bertd.api.client import Client, EventStream
 from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
 from bertd.errors import BertdError, RunFolderError, StillReadingError, UnknownJobError
 from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Snapshot, find_shown_run
+
+if TYPE_CHECKING:
+    from bertd.api.ssh_forward import SshForward
 
 POINTS = 240
 """Points requested per curve: a cell has two dots across, so this fills a chart 120 cells wide."""
@@ -53,10 +56,12 @@ class _ReceivedState:
 
 
 class SocketFeed:
-    """A feed of the daemon that listens on `socket`."""
+    """A feed of the daemon that listens on `socket`, which may be forwarded from another machine."""
 
-    def __init__(self, socket: Path) -> None:
-        self._client = Client(socket)
+    def __init__(self, socket: Path | SshForward) -> None:
+        """A socket of another machine is forwarded as long as the feed is open."""
+        self._forward = None if isinstance(socket, Path) else socket
+        self._client = Client(socket) if isinstance(socket, Path) else socket.make_client()
         self._received = _ReceivedState()
         self._curves_fetched_at = self._kept_run_fetched_at = 0.0
         self._curves_progress = -1.0
@@ -80,6 +85,8 @@ class SocketFeed:
         stream = self._stream
         if stream is not None:
             stream.close()
+        if self._forward is not None:
+            self._forward.close()
 
     def snapshot(self) -> Snapshot:
         """The newest state; never blocks."""
@@ -96,6 +103,7 @@ class SocketFeed:
             run_id=received.run_id,
             kept_run=received.kept_run,
             kept_job=received.kept_job,
+            host=self._forward.host.name if self._forward is not None else "",
             series=received.series,
             curves_note=received.curves_note,
             events=received.events,
@@ -109,6 +117,9 @@ class SocketFeed:
     def select_run(self, run_id: str) -> None:
         """Show this run, which the status has; its curves are requested at the next tick."""
         self._update(run_id=run_id)
+
+    def choose(self, name: str) -> None:
+        """Do nothing: this is one daemon's feed."""
 
     def open_run(self, run_id: str) -> None:
         """Request this run and its curves, and show it from now on."""
@@ -161,7 +172,7 @@ class SocketFeed:
             try:
                 self._follow_stream()
             except BertdError as error:
-                problem = str(error)
+                problem = self._forward.describe(str(error)) if self._forward is not None else str(error)
             except Exception as error:
                 # The edge of the thread: without it the screen would show old numbers for ever, as if they were live.
                 _log.exception("the feed failed")
@@ -182,6 +193,8 @@ class SocketFeed:
 
     def _follow_stream(self) -> None:
         """Follow until the feed is closed; a lost connection raises."""
+        if self._forward is not None:
+            self._forward.open()
         status = self._client.status()
         self._resume_or_reset_events(status)
         self._apply_status(status)
@@ -269,13 +282,20 @@ class SocketFeed:
         return advanced > 0 and time.monotonic() - self._curves_fetched_at >= _MAX_CURVES_AGE_S
 
 
-def fetch_snapshot(socket: Path) -> Snapshot:
+def fetch_snapshot(socket: Path | SshForward) -> Snapshot:
     """Request the state once, for `--once` and `--json`.
 
     Raises:
         BertdError: the daemon does not answer or refuses the request.
     """
-    client = Client(socket)
+    if isinstance(socket, Path):
+        return _fetch_snapshot(Client(socket))
+    with socket:
+        socket.open()
+        return replace(_fetch_snapshot(socket.make_client()), host=socket.host.name)
+
+
+def _fetch_snapshot(client: Client) -> Snapshot:
     status = client.status()
     run = find_shown_run(status, None, None)
     series, note = None, ""

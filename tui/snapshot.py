@@ -75,6 +75,12 @@ class Snapshot:
     kept_job: JobView | None = None
     """Its job, where the status does not have it."""
 
+    host: str = ""
+    """The machine of the daemon, if it is another one."""
+
+    fleet: tuple[Member, ...] = ()
+    """All daemons that are followed, this one too; empty if it is the only one."""
+
     @property
     def run(self) -> RunView | None:
         """The shown run: see `find_shown_run`."""
@@ -93,6 +99,15 @@ class Snapshot:
             return None
         kept = self.kept_job if self.kept_job is not None and self.kept_job.id == run.job_id else None
         return find_job(self, run.job_id) or kept
+
+
+@dataclass(frozen=True)
+class Member:
+    """One of several daemons."""
+
+    name: str
+    """Of its machine."""
+    snapshot: Snapshot
 
 
 def is_active(run: RunView) -> bool:
@@ -136,6 +151,9 @@ class Feed(Protocol):
 
     def select_run(self, run_id: str) -> None:
         """Show this run from now on, which the status has; its curves come with the next tick."""
+
+    def choose(self, name: str) -> None:
+        """Show the daemon of this name from now on, where several are followed."""
 
     def open_run(self, run_id: str) -> None:
         """Request any run, over or not, and show it from now on. Blocks."""

@@ -86,10 +86,31 @@ def _print_version(is_wanted: bool) -> None:
         raise typer.Exit
 
 
+def _refuse_host_elsewhere(host: str | None) -> None:
+    """Where it is the first word, bertd.cli.main takes it.
+
+    Raises:
+        BadParameter: it is somewhere else.
+    """
+    if host is not None:
+        raise typer.BadParameter("give it before all else: bertd --host user@box VERB")
+
+
 def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    host: Annotated[
+        str | None,
+        typer.Option(
+            "--host",
+            metavar="USER@BOX",
+            callback=_refuse_host_elsewhere,
+            help="Act on the daemon of another machine over ssh, by the subcommands that need no files; "
+            "before all else: bertd --host user@box status",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Train BERT-class encoders within a budget, on the machine you have."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import NoReturn
 
 from bertd.program import run_main
@@ -14,11 +15,20 @@ def main() -> NoReturn:
 
 
 def _run() -> int | None:
+    arguments = sys.argv[1:]
+    if arguments and arguments[0].partition("=")[0] == "--host":
+        from bertd.cli.remote_host import run_remote
+
+        return run_remote(arguments, run=_run_arguments)
+    return _run_arguments(arguments)
+
+
+def _run_arguments(arguments: Sequence[str]) -> int | None:
     from bertd.cli.plain_reading import print_answer, recognize
 
-    call = recognize(sys.argv[1:])
+    call = recognize(arguments)
     if call is not None and print_answer(call):
         return None
     from bertd.cli.app import run_app
 
-    return run_app(sys.argv[1:])
+    return run_app(arguments)

@@ -48,6 +48,9 @@ class FakeFeed:
         self.asked.append(("choose", run_id))
         self.current = replace(self.current, run_id=run_id)
 
+    def choose(self, name: str) -> None:
+        self.asked.append(("choose daemon", name))
+
     def open_run(self, run_id: str) -> None:
         self.asked.append(("open", run_id))
         known = [run for run in (*self.status.runs, *self.older_runs) if run.id == run_id]

@@ -45,6 +45,7 @@ VIEW_KEYS = [
     KeyBinding("3", "show_view('scores')", "Scores", "finetuning scores by task"),
     KeyBinding("4,l", "show_view('log')", "Log", "the job's log, as it is written"),
     KeyBinding("5", "show_view('events')", "Events", "all events"),
+    KeyBinding("0", "show_view('fleet')", "Fleet", "all daemons; enter shows one"),
     KeyBinding("n", "next_run", "Next run", "show another run"),
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),
     KeyBinding("z", "toggle_zoom", "Whole budget", "x axis: whole budget, or the spent part"),

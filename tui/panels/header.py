@@ -12,6 +12,7 @@ from tui.drawing.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot, is_active
 
 _MIN_NAME_CELLS = 4
+_MAX_HOST_CELLS = 24
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
@@ -19,7 +20,8 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     glyphs = options.glyphs
     links = _link_lines(snapshot, glyphs)
     run = snapshot.run
-    title = line(("bertd", Role.TITLE))
+    host = line((snapshot.host, Role.TITLE)).cut(_MAX_HOST_CELLS) if snapshot.host else Line()
+    title = join_lines([line(("bertd", Role.TITLE)), host], separator=" ")
     if run is None:
         return [justify(title, links[0], width=width)]
     is_known = snapshot.link.is_fresh
@@ -32,8 +34,8 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
         [title, name, state, number, other, model],
         [title, name, state, number, other],
         [title, name, state, number],
-        [name, state, number],
-        [name, state],
+        [host, name, state, number],
+        [host, name, state],
     ):
         whole = join_lines(left, separator="  ")
         if whole.width + links[0].width + 2 <= width:
@@ -42,6 +44,10 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
         available = width - state.width - 2 - (link.width + 2 if link.width else 0)
         if available >= min(name.width, _MIN_NAME_CELLS) or not link.width:
             break
+    if host.width and available >= host.width + 2 + _MIN_NAME_CELLS:
+        return [
+            justify(join_lines([host, name.cut(available - host.width - 2), state], separator="  "), link, width=width)
+        ]
     left = [state] if available < 1 else [name.cut(available), state]
     return [justify(join_lines(left, separator="  ").cut(width), link, width=width)]
 

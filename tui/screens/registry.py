@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui.screens.base import StatusScreen
 from tui.snapshot import Feed
 
-SCREEN_NAMES = ["run", "queue", "scores", "log", "events"]
+SCREEN_NAMES = ["run", "queue", "scores", "log", "events", "fleet"]
 
 
 def make_screen(name: str, feed: Feed) -> StatusScreen:
@@ -26,6 +26,10 @@ def make_screen(name: str, feed: Feed) -> StatusScreen:
             from tui.screens.events import EventsScreen
 
             return EventsScreen()
+        case "fleet":
+            from tui.screens.fleet import FleetScreen
+
+            return FleetScreen()
         case _:
             from tui.screens.run import RunScreen
 

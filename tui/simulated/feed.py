@@ -44,6 +44,9 @@ class SimulatedFeed:
     def select_run(self, run_id: str) -> None:
         """Do nothing: there is only one run."""
 
+    def choose(self, name: str) -> None:
+        """Do nothing: this is one machine's feed."""
+
     def open_run(self, run_id: str) -> None:
         """Do nothing: there is only one run."""
 
