@@ -19,6 +19,7 @@ import bertd
 from bertd.program import run_main
 from tui.completion import add_install_options, is_requested, run_completion
 from tui.open_feed import fetch_once, open_feed
+from tui.palettes import DEFAULT_PALETTE, PALETTES
 
 if TYPE_CHECKING:
     from bertd.api.ssh_forward import RemoteHost
@@ -87,6 +88,15 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--readonly", action="store_true", help="disable the keys that act on jobs")
     parser.add_argument("--demo", action="store_true", help="simulate an 8-GPU machine at 60x speed; needs no daemon")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
+    parser.add_argument(
+        "--palette",
+        choices=list(PALETTES),
+        default=DEFAULT_PALETTE,
+        help=f"colours for a background; {DEFAULT_PALETTE}, the default, is for any",
+    )
+    parser.add_argument(
+        "--low-bandwidth", action="store_true", help="draw every five seconds; keys are answered at once"
+    )
     parser.add_argument("--version", action="version", version=f"bert-tui {bertd.__version__}")
     add_install_options(parser)
     return parser
@@ -116,6 +126,8 @@ def _display_options(
         glyphs=UNICODE if is_unicode and not args.ascii else ASCII,
         has_color=not environment.get("NO_COLOR"),
         is_readonly=args.readonly,
+        palette=args.palette,
+        is_low_bandwidth=args.low_bandwidth,
     )
 
 

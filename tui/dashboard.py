@@ -31,7 +31,7 @@ from tui.drawing.partial_update import crop_update, whole_update
 from tui.screens.base import StatusScreen
 from tui.screens.registry import SCREEN_NAMES, make_screen
 from tui.snapshot import Feed
-from tui.theme import THEME
+from tui.theme import make_theme
 from tui.widgets.job_list import JobList
 
 if TYPE_CHECKING:
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 FLUSH_S = 1.0
 """Interval between screen updates."""
+SLOW_FLUSH_S = 5.0
+"""The same where each byte counts."""
 STARTUP_FLUSH_S = 0.1
 """Interval between screen updates until the daemon's first answer."""
 
@@ -68,8 +70,9 @@ class Dashboard(JobActionsApp):
         self._key_queue = KeyQueue(
             is_guarded=self._is_guarded_key, handle=self._handle_key, refuse=self._refuse_key, later=self.set_timer
         )
-        self.register_theme(THEME)
-        self.theme = THEME.name
+        theme = make_theme(options.palette)
+        self.register_theme(theme)
+        self.theme = theme.name
 
     def _get_status_screen(self, name: str) -> StatusScreen:
         """The view of that name, created on first use, so that the first frame waits for only one view."""
@@ -93,7 +96,7 @@ class Dashboard(JobActionsApp):
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
         self._startup_timer = self.set_interval(STARTUP_FLUSH_S, self._flush_until_connected)
-        self.set_interval(FLUSH_S, self.show_newest)
+        self.set_interval(SLOW_FLUSH_S if self._display_options.is_low_bandwidth else FLUSH_S, self.show_newest)
 
     def on_unmount(self) -> None:
         """Disconnect from the daemon."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tui.drawing.glyphs import UNICODE, Glyphs
 from tui.drawing.lines import Line
+from tui.palettes import DEFAULT_PALETTE
 from tui.snapshot import Snapshot
 
 
@@ -21,6 +22,9 @@ class DisplayOptions:
     whole_budget: bool = False
     """The x axis covers the whole budget, not only the spent part."""
     is_readonly: bool = False
+    palette: str = DEFAULT_PALETTE
+    is_low_bandwidth: bool = False
+    """Send fewer updates to the terminal; keys are answered as fast."""
 
 
 DrawFunction = Callable[[Snapshot, DisplayOptions, int, int], list[Line]]
