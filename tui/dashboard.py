@@ -73,6 +73,7 @@ class Dashboard(JobActionsApp):
         theme = make_theme(options.palette)
         self.register_theme(theme)
         self.theme = theme.name
+        self.stylesheet.set_variables(self.get_css_variables())  # Textual would parse the sheet first, and then again.
 
     def _get_status_screen(self, name: str) -> StatusScreen:
         """The view of that name, created on first use, so that the first frame waits for only one view."""
