@@ -53,6 +53,7 @@ class AsyncClient:
     several_series = _in_thread(Client.several_series)
     jobs = _in_thread(Client.jobs)
     job = _in_thread(Client.job)
+    would_start = _in_thread(Client.would_start)
     log = _in_thread(Client.log)
     log_between = _in_thread(Client.log_between)
     devices = _in_thread(Client.devices)

@@ -170,6 +170,10 @@ class Client(TypedRequests):
         """One job by number, run id or @."""
         return self._get(JobView, f"/v1/jobs/{path_segment(id)}")
 
+    def would_start(self, id: JobId) -> list[JobView]:
+        """The jobs that would start at once if this one gave its devices back."""
+        return self._get_list(JobView, f"/v1/jobs/{path_segment(id)}/would-start")
+
     def log(self, id: JobId, *, offset: int = 0, limit: int = 65536, until_t: float | None = None) -> LogView:
         """A part of a job's log.
 

@@ -238,6 +238,7 @@ def build_services(
         energy=energy_meter.energy,
         software_changes=software_changes.of_job,
         disk_quotas=disk_quotas,
+        would_start=scheduler.would_start,
     )
     hub = EventHub(events)
     database.after_commit = hub.on_commit

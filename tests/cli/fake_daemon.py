@@ -145,6 +145,8 @@ class FakeDaemon:
                 return _ok(self._listed_jobs(request))
             case ["jobs", id]:
                 return _ok(self._job(id))
+            case ["jobs", _, "would-start"]:
+                return _ok([job for job in self.jobs if job.state is JobState.QUEUED])
             case ["jobs", _, "log"]:
                 return _ok(self._piece(request))
             case ["runs"]:

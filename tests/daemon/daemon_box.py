@@ -173,6 +173,10 @@ class DaemonBox:
         )
         return self.client.job(id)
 
+    def wait_for_reason(self, id: int, part: str) -> None:
+        """Wait until a job's reason has these words."""
+        wait_for(lambda: part in self.client.job(id).reason, what=f"job {id} to say {part!r}")
+
     def wait_for_step(self, id: int, step: int) -> None:
         """Wait until a run has done a number of steps."""
 

@@ -116,6 +116,7 @@ class Views:
         energy: Callable[[int], JobEnergy | None] = lambda job_id: None,
         software_changes: Callable[[Job], list[str]] = lambda job: [],
         disk_quotas: DiskQuotas | None = None,
+        would_start: Callable[[int], list[Job]] = lambda job_id: [],
     ) -> None:
         self.version = version
         self._queue = queue
@@ -130,6 +131,7 @@ class Views:
         self._energy = energy
         self._software_changes = software_changes
         self._disk_quotas = disk_quotas
+        self._would_start = would_start
         self._charged_time = ChargedTime(run_metrics)
         self._ended_runs = EndedViews[RunView]()
         self._ended_progress = EndedViews[float | None]()
@@ -144,6 +146,11 @@ class Views:
             of_one["software_changes"] = self._software_changes(job)
         view = view.model_copy(update=of_one)
         return with_program(view, job) if job.kind in PROGRAM_KINDS else view
+
+    def would_start(self, job: Job) -> list[JobView]:
+        """The jobs that would start at once if this job gave its devices back."""
+        leases = self._queue.leases()
+        return [self._job(each, leases=leases) for each in self._would_start(job.id)]
 
     def jobs(
         self, *, before: int | None = None, limit: int = MAX_LISTED_JOBS, where: JobFilter = ANY_JOB

@@ -13,17 +13,17 @@ from pathlib import Path
 
 from bertd.api.models import DeviceProcess
 from bertd.daemon.lending.lends import Lends
-from bertd.daemon.lending.lent_devices import allocate_lent, find_lend, leases_with_lends, with_allocations
+from bertd.daemon.lending.lent_devices import find_lend, leases_with_lends
 from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.conditions.dependencies import Dependencies
-from bertd.daemon.scheduling.conditions.group_limits import GroupLimits, GroupLines, GroupUsage, member_of
+from bertd.daemon.scheduling.conditions.group_limits import GroupLimits
 from bertd.daemon.scheduling.conditions.start_check import StartCheck
 from bertd.daemon.scheduling.conditions.time_check import reason_to_pause
 from bertd.daemon.scheduling.conditions.waiting_jobs import WaitingJobs
-from bertd.daemon.scheduling.devices.device_allocation import Allocation, Decision, Inventory, allocate
+from bertd.daemon.scheduling.devices.device_allocation import Allocation, Inventory
 from bertd.daemon.scheduling.devices.device_counts import apply_device_count
 from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
 from bertd.daemon.scheduling.expectations.outlook import Outlook
@@ -31,11 +31,11 @@ from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.moved_folders import renew_paths
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
 from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
+from bertd.daemon.scheduling.start_decisions import StartDecisions
 from bertd.errors import BertdError, DaemonBusyError, StorageError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import (
-    ENDED,
     Actor,
     JobChange,
     change_at_closing,
@@ -85,7 +85,6 @@ class Scheduler:
         self._foreign_processes = foreign_processes
         self._drained = drained
         self._unusable = unusable
-        self._groups = groups
         self._queue_jobs = queue_jobs
         self._clock = clock
         self._start_times = StartTimesTable(database)
@@ -116,6 +115,15 @@ class Scheduler:
             clock=clock,
         )
         """When the jobs that wait are expected to start."""
+        self._start_decisions = StartDecisions(
+            queue,
+            run_metrics=run_metrics,
+            inventory=inventory,
+            lends=self.lends,
+            outlook=self.outlook,
+            drained=lambda: {*drained(), *unusable()},
+            groups=groups,
+        )
         self._job_completion = JobCompletion(database=database, queue=queue, run_metrics=run_metrics, unusable=unusable)
         self._journal_follower = JournalFollower(
             database=database, queue=queue, events=events, run_metrics=run_metrics, clock=clock
@@ -273,44 +281,16 @@ class Scheduler:
         # Before the first of them starts, so that also the start of one that waits for nothing was expected.
         self.outlook.update(others, drained=drained, now=now)
         may_start = self._start_check.without_silent(self._waiting_jobs.may_start(queued, now=now), now=now)
-        if not may_start:
-            return
-        occupied, leases = self._foreign_processes(), self._queue.leases()
-        usage = GroupUsage(self._groups())
-        for job in self._queue.live():
-            if job.group_name:
-                usage.add(member_of(job))
-        for lend in lends:
-            run = self._queue.get(lend.run_job_id)
-            if run.group_name and not run.has_runner and run.state not in ENDED:
-                # It has its place still.
-                usage.add(member_of(run))
-        decisions: list[Decision] = []
-        decisions += allocate_lent(
-            may_start if lends else [], leases, lends, self._inventory, occupied=occupied, drained=drained
-        )
-        waiting = [job for job in may_start if find_lend(job.id, lends) is None] if lends else may_start
-        decisions += allocate(
-            waiting,
-            leases_with_lends(with_allocations(leases, decisions), lends),
-            self._inventory,
-            occupied=occupied,
-            drained=drained,
-            may_overtake=self.outlook.backfill(waiting, drained=drained, now=now).may_overtake,
-            group_lines=GroupLines(usage),
-            measured_bytes=self._measured_bytes,
-        )
+        occupied = self._foreign_processes() if may_start else {}
+        decisions = self._start_decisions.decide(may_start, occupied, now=now)
         self._waiting_jobs.set_reasons(decisions)
         for decision in decisions:
             if isinstance(decision, Allocation):
                 self._start(decision, occupied)
 
-    def _measured_bytes(self, job: Job) -> int | None:
-        """The memory of a GPU that a run was seen to use; None where it has not trained on one."""
-        if job.kind is not JobKind.PRETRAIN or job.device_kind == "cpu" or job.started_t is None:
-            return None
-        step = self._run_metrics.summary(job).step
-        return None if step is None else step.memory_bytes
+    def would_start(self, job_id: int) -> list[Job]:
+        """The jobs that would start at once if this job gave its devices back."""
+        return self._start_decisions.would_start(job_id, self._foreign_processes(), now=self._clock())
 
     def _pause_outside_of_hours(self) -> None:
         times, now = self._start_times.of_unended(), self._clock()

@@ -96,6 +96,13 @@ async def get_job(request: Request, id: str) -> Response:
     return json_response(services.views.job(services.request_handler.job(id)))
 
 
+@router.get("/jobs/{id}/would-start", response_model=list[JobView], responses=FIND)
+async def get_would_start(request: Request, id: str) -> Response:
+    """The jobs that would start at once if this one gave its devices back."""
+    services = services_of(request)
+    return await json_list_response(services.views.would_start(services.request_handler.job(id)))
+
+
 @router.get("/jobs/{id}/log", response_model=LogView, responses=FIND | error_statuses(409))
 async def get_log(
     request: Request,
