@@ -10,15 +10,32 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bertd.api.client import Client, EventStream
-from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
+from bertd.api.models import (
+    CloneRequest,
+    DeviceView,
+    EventView,
+    JobView,
+    LogView,
+    RecipeView,
+    RunView,
+    ScoreView,
+    SeriesAxis,
+    SeriesView,
+    StatusView,
+    SubmitFinetune,
+)
 from bertd.errors import BertdError, RunFolderError, StillReadingError, UnknownJobError
-from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Snapshot, find_shown_run
+from tui.device_history import DeviceHistory, add_sample
+from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Place, Snapshot, find_shown_run
+
+if TYPE_CHECKING:
+    from bertd.api.sweep_models import SweepView
 
 if TYPE_CHECKING:
     from bertd.api.ssh_forward import SshForward
@@ -28,6 +45,8 @@ POINTS = 240
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 2.0
 _MAX_EVENTS = 500
+_MAX_DETAILED_SWEEPS = 10
+"""Sweeps whose settings are requested, newest first: each is a request."""
 _MAX_CURVES_AGE_S = 30.0
 
 _log = logging.getLogger(__name__)
@@ -53,6 +72,7 @@ class _ReceivedState:
     """The newest view of the shown run."""
     kept_job: JobView | None = None
     """Its job, where the status does not have it."""
+    device_history: DeviceHistory = field(default_factory=DeviceHistory)
 
 
 class SocketFeed:
@@ -107,6 +127,7 @@ class SocketFeed:
             series=received.series,
             curves_note=received.curves_note,
             events=received.events,
+            device_history=received.device_history,
         )
 
     def wait_until(self, condition: Callable[[Snapshot], bool], *, timeout_s: float) -> bool:
@@ -159,6 +180,45 @@ class SocketFeed:
 
     def scores(self) -> list[ScoreView]:
         return self._client.scores()
+
+    def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
+        return self._client.move(job_id, to=to, job=job)
+
+    def clone(self, job_id: int) -> JobView:
+        return self._client.clone(job_id, CloneRequest())
+
+    def drain(self, device_id: str) -> DeviceView:
+        return self._client.drain(device_id)
+
+    def undrain(self, device_id: str) -> DeviceView:
+        return self._client.undrain(device_id)
+
+    def job(self, job_id: int) -> JobView:
+        return self._client.job(job_id)
+
+    def sweeps(self) -> list[SweepView]:
+        """All sweeps; the newest ones with their settings."""
+        known = self._client.sweeps()
+        detailed = [self._client.sweep(each.id) for each in known[:_MAX_DETAILED_SWEEPS]]
+        return [*detailed, *known[_MAX_DETAILED_SWEEPS:]]
+
+    def runs(self) -> list[RunView]:
+        return self._client.runs()
+
+    def run(self, run_id: str) -> RunView:
+        return self._client.run(run_id)
+
+    def recipe(self, run_id: str) -> RecipeView:
+        return self._client.recipe(run_id)
+
+    def several_series(self, run_ids: Sequence[str], *, x: SeriesAxis) -> list[SeriesView]:
+        return self._client.several_series(run_ids, x=x, points=POINTS, columns=["loss", "validation"])
+
+    def device_events(self) -> list[EventView]:
+        return self._client.past_events(types=["device"])
+
+    def log_since(self, job_id: int, *, t: float, limit: int) -> LogView:
+        return self._client.log_between(job_id, since_t=t, limit=limit)
 
     def _update(self, **changes: Any) -> None:
         """Replace some fields; the UI's thread selects runs while this feed's thread follows the daemon."""
@@ -222,6 +282,7 @@ class SocketFeed:
 
     def _apply_status(self, status: StatusView) -> None:
         self._update(state=LinkState.LIVE, last_message_at=time.monotonic(), problem="", status=status)
+        self._update(device_history=add_sample(self._received.device_history, status.devices, t=time.time()))
         self._keep_shown_run(status)
         self._refresh_curves()
 

@@ -6,12 +6,29 @@ A feed works in its own thread and keeps the newest state; once a second the scr
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from bertd.api.models import EventView, JobView, LogView, RunView, ScoreView, SeriesView, StatusView, SubmitFinetune
+from bertd.api.models import (
+    DeviceView,
+    EventView,
+    JobView,
+    LogView,
+    RecipeView,
+    RunView,
+    ScoreView,
+    SeriesAxis,
+    SeriesView,
+    StatusView,
+    SubmitFinetune,
+)
 from bertd.records import JobState, PauseKind
+from tui.device_history import DeviceHistory
+
+if TYPE_CHECKING:
+    from bertd.api.sweep_models import SweepView
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
 """The columns of a series that the charts draw."""
@@ -80,6 +97,8 @@ class Snapshot:
 
     fleet: tuple[Member, ...] = ()
     """All daemons that are followed, this one too; empty if it is the only one."""
+    device_history: DeviceHistory = field(default_factory=DeviceHistory)
+    """The last minute of each device, as far as this dashboard was there."""
 
     @property
     def run(self) -> RunView | None:
@@ -136,6 +155,10 @@ def find_job(snapshot: Snapshot, job_id: int | None) -> JobView | None:
     return next((one for one in jobs if one.id == job_id), None)
 
 
+Place = Literal["before", "after", "first", "last"]
+"""Where a waiting job goes in the queue."""
+
+
 class Feed(Protocol):
     """Provides the daemon's state and sends it requests. A request blocks; it raises BertdError if refused."""
 
@@ -178,8 +201,54 @@ class Feed(Protocol):
 
     def submit(self, job: SubmitFinetune) -> JobView: ...
 
+    def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
+        """Move a waiting job before or after another one, or to an end of the queue."""
+        ...
+
+    def clone(self, job_id: int) -> JobView:
+        """Queue a job like this one."""
+        ...
+
+    def drain(self, device_id: str) -> DeviceView:
+        """Start no more jobs on a device."""
+        ...
+
+    def undrain(self, device_id: str) -> DeviceView:
+        """Start jobs on a device again."""
+        ...
+
+    def job(self, job_id: int) -> JobView:
+        """One job with what only the view of a single job has, such as what it waits for."""
+        ...
+
+    def sweeps(self) -> list[SweepView]:
+        """All sweeps, newest first; the newest ones with their settings."""
+        ...
+
+    def runs(self) -> list[RunView]:
+        """All pretrainings, newest first."""
+        ...
+
+    def run(self, run_id: str) -> RunView:
+        """One run with what only the view of a single run has: its kept checkpoints and grids."""
+        ...
+
+    def recipe(self, run_id: str) -> RecipeView: ...
+
+    def several_series(self, run_ids: Sequence[str], *, x: SeriesAxis) -> list[SeriesView]:
+        """The loss curves of up to 16 runs on one axis, in the order of `run_ids`."""
+        ...
+
+    def device_events(self) -> list[EventView]:
+        """What was noticed of the devices, newest first."""
+        ...
+
     def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
         """A piece of a job's log; a negative offset counts bytes from its end."""
+        ...
+
+    def log_since(self, job_id: int, *, t: float, limit: int) -> LogView:
+        """The piece of a job's log that was written from this time on."""
         ...
 
     def scores(self) -> list[ScoreView]:

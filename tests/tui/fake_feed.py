@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from bertd.api.models import JobView, LogView, RunView, ScoreView, StatusView, SubmitFinetune
+from bertd.api.models import (
+    DeviceView,
+    EventView,
+    JobView,
+    LogView,
+    RecipeView,
+    RunView,
+    ScoreView,
+    SeriesAxis,
+    SeriesView,
+    StatusView,
+    SubmitFinetune,
+)
+from bertd.api.sweep_models import SweepView
 from bertd.errors import BertdError, UnknownJobError
 from bertd.records import JobState
 from tui.simulated.feed import SimulatedFeed
-from tui.snapshot import Link, LinkState, Snapshot
+from tui.snapshot import Link, LinkState, Place, Snapshot
 
 NOW = 1_763_900_000.0
 """2025-11-23 12:13:20 UTC."""
@@ -33,6 +47,14 @@ class FakeFeed:
         self.older_jobs: list[JobView] = []
         """Jobs that the status leaves out."""
         self.scored: list[ScoreView] = []
+        self.details: dict[int, JobView] = {}
+        """What a request for a single job answers; others answer as the list has them."""
+        self.known_sweeps: list[SweepView] = []
+        self.recipes: dict[str, str] = {}
+        self.noticed: list[EventView] = []
+        """Events of devices, newest first."""
+        self.demo = SimulatedFeed(clock=lambda: NOW)
+        """Answers what no field above does."""
         self.is_started = self.is_closed = False
 
     def start(self) -> None:
@@ -96,6 +118,61 @@ class FakeFeed:
 
     def submit(self, job: SubmitFinetune) -> JobView:
         return self._act("submit", job)
+
+    def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
+        return self._act(f"move {to}", (job_id, job) if job is not None else job_id)
+
+    def clone(self, job_id: int) -> JobView:
+        return self._act("clone", job_id)
+
+    def drain(self, device_id: str) -> DeviceView:
+        return self._serve(device_id, drained_by="ada (uid 7)")
+
+    def undrain(self, device_id: str) -> DeviceView:
+        return self._serve(device_id, drained_by=None)
+
+    def _serve(self, device_id: str, *, drained_by: str | None) -> DeviceView:
+        self._act("undrain" if drained_by is None else "drain", device_id)
+        changed = [
+            device.model_copy(update={"drained_by": drained_by}) if device.id == device_id else device
+            for device in self.status.devices
+        ]
+        self.change_status(devices=changed)
+        return next(device for device in changed if device.id == device_id)
+
+    def job(self, job_id: int) -> JobView:
+        known = [self.details[job_id]] if job_id in self.details else [job for job in self.jobs() if job.id == job_id]
+        if not known:
+            raise UnknownJobError(f"job {job_id}: no such job")
+        return known[0]
+
+    def sweeps(self) -> list[SweepView]:
+        return self.known_sweeps
+
+    def runs(self) -> list[RunView]:
+        return [*self.status.runs, *self.older_runs]
+
+    def run(self, run_id: str) -> RunView:
+        return next(run for run in self.runs() if run.id == run_id)
+
+    def recipe(self, run_id: str) -> RecipeView:
+        known = self.recipes.get(run_id)
+        return self.demo.recipe(run_id) if known is None else RecipeView(run_id=run_id, toml=known)
+
+    def several_series(self, run_ids: Sequence[str], *, x: SeriesAxis) -> list[SeriesView]:
+        if self.refusal is not None:
+            raise self.refusal
+        return self.demo.several_series(run_ids, x=x)
+
+    def device_events(self) -> list[EventView]:
+        return self.noticed
+
+    def log_since(self, job_id: int, *, t: float, limit: int) -> LogView:
+        return self.log(job_id, offset=int(t), limit=limit)
+
+    def change_status(self, **changes: object) -> None:
+        """Change fields of the status."""
+        self.current = replace(self.current, status=self.status.model_copy(update=changes))
 
     @property
     def status(self) -> StatusView:

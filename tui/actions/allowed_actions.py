@@ -52,13 +52,8 @@ def pause_or_resume(job: JobView | None) -> Action:
 
 def refusal(action: Action, job: JobView | None, snapshot: Snapshot, options: DisplayOptions) -> str:
     """Why the action cannot be done now, as a sentence; empty if it can."""
-    if options.is_readonly:
-        return "This view is read-only; start bert-tui without --readonly to act."
-    link = snapshot.link
-    if not link.is_fresh:
-        if link.state is not LinkState.LIVE:
-            return f"No daemon answers, so nothing was done. {link.problem}".rstrip()
-        return f"The daemon has been silent for {format_duration(link.silent_s)}, so nothing was done; try again later."
+    if problem := refusal_of_all(snapshot, options):
+        return problem
     if job is None:
         return "There is no job to act on."
     if action is Action.FINETUNE:
@@ -68,3 +63,15 @@ def refusal(action: Action, job: JobView | None, snapshot: Snapshot, options: Di
         return f"Job {job.id} is a {job.kind}; only a pretraining can {action}."
     is_allowed = action in _ALLOWED_HOT if job.pause is PauseKind.HOT else job.state in _ALLOWED_STATES[action]
     return "" if is_allowed else terminal_line(f"Job {job.id}, {job.name}, is {state}: no key can {action} it now.")
+
+
+def refusal_of_all(snapshot: Snapshot, options: DisplayOptions) -> str:
+    """Why nothing at all can be done now, as a sentence; empty if something can."""
+    if options.is_readonly:
+        return "This view is read-only; start bert-tui without --readonly to act."
+    link = snapshot.link
+    if link.is_fresh:
+        return ""
+    if link.state is not LinkState.LIVE:
+        return f"No daemon answers, so nothing was done. {link.problem}".rstrip()
+    return f"The daemon has been silent for {format_duration(link.silent_s)}, so nothing was done; try again later."

@@ -39,12 +39,17 @@ QUEUE_KEYS = [
     KeyBinding("d", "prioritize(-1)", "Lower priority", "move the selected job down", is_guarded=True),
 ]
 """Shown only in views where a queued job can be selected."""
+DEVICE_KEYS = [
+    KeyBinding("D", "drain", "Drain or undrain", "no more jobs on the selected device, or again", is_guarded=True),
+]
+"""Shown only in the view of the devices."""
 VIEW_KEYS = [
     KeyBinding("1", "show_view('run')", "Run", "budget, loss, speed, devices"),
     KeyBinding("2", "show_view('queue')", "Queue", "all jobs; keys act on the selected one"),
     KeyBinding("3", "show_view('scores')", "Scores", "finetuning scores by task"),
     KeyBinding("4,l", "show_view('log')", "Log", "the job's log, as it is written"),
     KeyBinding("5", "show_view('events')", "Events", "all events"),
+    KeyBinding("6", "show_view('devices')", "Devices", "a minute of each, processes, links, errors"),
     KeyBinding("0", "show_view('fleet')", "Fleet", "all daemons; enter shows one"),
     KeyBinding("n", "next_run", "Next run", "show another run"),
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),
@@ -71,6 +76,6 @@ APP_KEYS = [
 
 def guarded_keys() -> frozenset[str]:
     """The letters that are refused inside a burst of keys."""
-    tables = (JOB_KEYS, QUEUE_KEYS, APP_KEYS)
+    tables = (JOB_KEYS, QUEUE_KEYS, DEVICE_KEYS, APP_KEYS)
     keys = (name for table in tables for key in table if key.is_guarded for name in key.keys.split(","))
     return frozenset(name for name in keys if len(name) == 1)

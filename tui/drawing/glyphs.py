@@ -30,6 +30,8 @@ class Glyphs:
     live: str
     legend: str
     celsius: str
+    levels: str
+    """Heights of a sparkline, from nothing to full."""
     is_braille: bool
     """Whether curves are drawn with 2 x 4 braille dots per cell, else with one letter per cell."""
 
@@ -60,6 +62,7 @@ UNICODE = Glyphs(
     live="●",
     legend="━━",
     celsius="°C",
+    levels="▁▂▃▄▅▆▇█",
     is_braille=True,
 )
 
@@ -89,6 +92,7 @@ ASCII = Glyphs(
     live="*",
     legend="",
     celsius="C",
+    levels="_.:-=+*#",
     is_braille=False,
 )
 

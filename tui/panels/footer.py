@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bertd.api.models import JobView
 from tui.actions.allowed_actions import Action, pause_or_resume, refusal
+from tui.actions.keys import VIEW_KEYS
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot
@@ -65,9 +66,14 @@ def _hints(snapshot: Snapshot, options: DisplayOptions, job: JobView | None, ext
     looking = [
         *(hint for hint in extra_keys if hint.action is None),
         *([KeyHint("n", "next run")] if has_others else []),
-        KeyHint("1-5", "views"),
+        KeyHint(_view_numbers(), "views"),
     ]
     return [KeyHint("", "read-only"), *looking] if options.is_readonly else [*acting, *looking]
+
+
+def _view_numbers() -> str:
+    """`1-6`: the keys of the views."""
+    return f"1-{max(key for view in VIEW_KEYS for key in view.keys.split(',') if key.isdecimal())}"
 
 
 def _is_refused(hint: KeyHint, job: JobView | None, snapshot: Snapshot, options: DisplayOptions) -> bool:

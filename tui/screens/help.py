@@ -10,12 +10,13 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.actions.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
+from tui.actions.keys import APP_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 from tui.display_options import DisplayOptions
 
 _ACTING = [
     ("Actions on the run, or on the job selected in Queue; each asks first", JOB_KEYS),
     ("Only in Queue (2)", QUEUE_KEYS),
+    ("Only in Devices (6)", DEVICE_KEYS),
 ]
 _LOOKING = [("Views", VIEW_KEYS), ("Lists, log and dialogs", LIST_KEYS), ("", APP_KEYS)]
 _NOTES = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui.screens.base import StatusScreen
 from tui.snapshot import Feed
 
-SCREEN_NAMES = ["run", "queue", "scores", "log", "events", "fleet"]
+SCREEN_NAMES = ["run", "queue", "scores", "log", "events", "devices", "fleet"]
 
 
 def make_screen(name: str, feed: Feed) -> StatusScreen:
@@ -30,6 +30,10 @@ def make_screen(name: str, feed: Feed) -> StatusScreen:
             from tui.screens.fleet import FleetScreen
 
             return FleetScreen()
+        case "devices":
+            from tui.screens.devices import DevicesScreen
+
+            return DevicesScreen(feed)
         case _:
             from tui.screens.run import RunScreen
 

@@ -58,6 +58,8 @@ class SimulatedBox:
     jobs: list[JobView] = field(default_factory=list)
     """All but the pretraining."""
     events: list[EventView] = field(default_factory=list)
+    drained: dict[str, str] = field(default_factory=dict)
+    """By device id: who took it out of service."""
 
     def __post_init__(self) -> None:
         self.now = self.changed_t = self.epoch
@@ -93,6 +95,11 @@ class SimulatedBox:
     def running_finetune(self) -> JobView | None:
         """The finetuning that has a device; one at a time."""
         return next((job for job in self.jobs if job.state is JobState.RUNNING), None)
+
+    @property
+    def waiting(self) -> list[JobView]:
+        """The queued finetunings, in the order in which they will be served."""
+        return sorted((job for job in self.jobs if job.state is JobState.QUEUED), key=lambda job: -job.priority)
 
     def advance(self, now: float) -> None:
         """Advance to `now`, event by event."""
@@ -187,6 +194,41 @@ class SimulatedBox:
         """
         return self._update_job(self._find_job_index(job_id), {"priority": priority}, f"priority is {priority}")
 
+    def move(self, job_id: int, *, to: str, other_id: int | None) -> JobView:
+        """Move a queued finetuning before or after another one, or to an end of the queue.
+
+        Raises:
+            UnknownJobError: there is no such job.
+            TransitionError: one of them does not wait.
+        """
+        moved = self.jobs[self._find_job_index(job_id)]
+        others = [job for job in self.waiting if job.id != job_id]
+        at = next((at for at, job in enumerate(others) if job.id == other_id), None)
+        if moved.state is not JobState.QUEUED or (to in ("before", "after") and at is None) or not others:
+            raise TransitionError(f"job {job_id} cannot be moved there: both jobs have to wait in the queue")
+        at = {"first": 0, "last": len(others)}.get(to, (at or 0) + (to == "after"))
+        neighbor = others[min(at, len(others) - 1)]
+        order = [*others[:at], moved.model_copy(update={"priority": neighbor.priority}), *others[at:]]
+        self.jobs = [*(job for job in self.jobs if job.state is not JobState.QUEUED), *order]
+        return self._update_job(self._find_job_index(job_id), {}, f"job {job_id} {moved.name} is moved")
+
+    def clone(self, job_id: int) -> JobView:
+        """Queue a finetuning like this one.
+
+        Raises:
+            UnknownJobError: there is no such finetuning.
+        """
+        name = self.jobs[self._find_job_index(job_id)].name
+        return self.submit(SubmitFinetune(run=RUN_ID, task=name, data_dir="/data/glue"))
+
+    def set_drained(self, device_id: str, *, is_drained: bool) -> None:
+        """Take a device out of service, or back; a job that has it keeps it."""
+        self.drained = {id: by for id, by in self.drained.items() if id != device_id}
+        if is_drained:
+            self.drained[device_id] = "you"
+        verb = "drained by you; starts no more jobs" if is_drained else "in service again"
+        self._append_event("device", f"{device_id}: {verb}", job_id=None, data={"device": device_id})
+
     def _apply_finetune_action(self, action: str, job_id: int) -> JobView:
         index = self._find_job_index(job_id)
         before, after, reason = _FINETUNE_ACTIONS.get(action, (set(), JobState.LOST, ""))
@@ -259,9 +301,8 @@ class SimulatedBox:
         if self.state is JobState.QUEUED:
             self._set_state(JobState.STARTING, "loading the newest checkpoint")
             return
-        waiting = [job for job in self.jobs if job.state is JobState.QUEUED]
-        if waiting:
-            first = min(waiting, key=lambda job: (-job.priority, job.id))
+        if self.waiting:
+            first = self.waiting[0]
             self._change_finetune(first, JobState.RUNNING, "finetunes on GPU 0", started_t=self.now, devices=["GPU-0"])
 
     def _change_finetune(self, job: JobView, state: JobState, reason: str, **changes: object) -> None:
@@ -282,7 +323,15 @@ class SimulatedBox:
         self.state, self.reason, self.changed_t = state, reason, self.now
         self._append_event("state", f"{state} at step {self.step}: {reason}")
 
-    def _append_event(self, type: str, text: str, *, job_id: int = JOB_ID, t: float | None = None) -> None:
+    def _append_event(
+        self,
+        type: str,
+        text: str,
+        *,
+        job_id: int | None = JOB_ID,
+        t: float | None = None,
+        data: dict[str, object] | None = None,
+    ) -> None:
         event = EventView(
             id=len(self.events) + 1 if not self.events else self.events[-1].id + 1,
             t=self.now if t is None else t,
@@ -290,7 +339,7 @@ class SimulatedBox:
             job_id=job_id,
             run_id=RUN_ID,
             text=text,
-            data={},
+            data=data or {},
         )
         self.events = [*self.events[1 - _MAX_EVENTS :], event]
 

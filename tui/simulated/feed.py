@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from bertd.api.models import JobView, LogView, ScoreView, SeriesView, SubmitFinetune
-from tui.simulated import curves, views
+from bertd.api.models import (
+    DeviceView,
+    EventView,
+    JobView,
+    LogView,
+    RecipeView,
+    RunView,
+    ScoreView,
+    SeriesAxis,
+    SeriesView,
+    SubmitFinetune,
+)
+from bertd.api.sweep_models import SweepView
+from tui.simulated import archive, curves, device_views, queue_views, views
 from tui.simulated.box import RUN_ID, SimulatedBox
-from tui.snapshot import Link, LinkState, Snapshot
+from tui.snapshot import Link, LinkState, Place, Snapshot
 
 _POINTS = 240
 
@@ -39,6 +51,7 @@ class SimulatedFeed:
             run_id=RUN_ID,
             series=self._curves(),
             events=tuple(box.events),
+            device_history=device_views.history(box),
         )
 
     def select_run(self, run_id: str) -> None:
@@ -82,6 +95,47 @@ class SimulatedFeed:
 
     def scores(self) -> list[ScoreView]:
         return views.scores(self._advance_box())
+
+    def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
+        return self._advance_box().move(job_id, to=to, other_id=job)
+
+    def clone(self, job_id: int) -> JobView:
+        return self._advance_box().clone(job_id)
+
+    def drain(self, device_id: str) -> DeviceView:
+        return self._set_drained(device_id, is_drained=True)
+
+    def undrain(self, device_id: str) -> DeviceView:
+        return self._set_drained(device_id, is_drained=False)
+
+    def _set_drained(self, device_id: str, *, is_drained: bool) -> DeviceView:
+        box = self._advance_box()
+        box.set_drained(device_id, is_drained=is_drained)
+        return next(device for device in views.status(box).devices if device.id == device_id)
+
+    def job(self, job_id: int) -> JobView:
+        return queue_views.job(self._advance_box(), job_id)
+
+    def sweeps(self) -> list[SweepView]:
+        return queue_views.sweeps(self._advance_box())
+
+    def runs(self) -> list[RunView]:
+        return archive.runs(self._advance_box())
+
+    def run(self, run_id: str) -> RunView:
+        return archive.run(self._advance_box(), run_id)
+
+    def recipe(self, run_id: str) -> RecipeView:
+        return archive.recipe(run_id)
+
+    def several_series(self, run_ids: Sequence[str], *, x: SeriesAxis) -> list[SeriesView]:
+        return archive.several_series(self._advance_box(), run_ids, x=x)
+
+    def device_events(self) -> list[EventView]:
+        return device_views.events(self._advance_box())
+
+    def log_since(self, job_id: int, *, t: float, limit: int) -> LogView:
+        return views.log_since(self._advance_box(), job_id, t=t, limit=limit)
 
     def _advance_box(self) -> SimulatedBox:
         self._box.advance(self._started_at + (self._clock() - self._started_at) * self._speed)

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from bertd.api.models import BudgetView, DeviceView, LogView, RunView, ScoreView, StatusView, VersionView
+from bertd.api.models import BudgetView, LogView, RunView, ScoreView, StatusView, VersionView
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
     EndRecord,
     ExportRecord,
     JobState,
-    PauseKind,
     ScoreRecord,
     StartRecord,
     StepRecord,
     ValidationRecord,
 )
 from bertd.run.paths import step_folder_name
-from tui.simulated import curves
+from tui.simulated import curves, device_views
 from tui.simulated.box import BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
 
 _GIB = 1 << 30
@@ -31,7 +30,7 @@ def status(box: SimulatedBox) -> StatusView:
         version=VersionView(bertd="simulated", api=1, pid=0, state_dir="/var/lib/bertd", started_t=box.epoch - 40_000),
         runs=[run(box)],
         jobs=[box.pretraining(), *box.jobs],
-        devices=[device(box, index) for index in range(8)],
+        devices=[device_views.device(box, index) for index in range(device_views.NUM_DEVICES)],
         events=box.events[-20:],
     )
 
@@ -82,28 +81,6 @@ def run(box: SimulatedBox) -> RunView:
     )
 
 
-def device(box: SimulatedBox, index: int) -> DeviceView:
-    """One GPU: busy, or idle while the run is paused."""
-    second = int(box.now - box.epoch)
-    finetune = box.running_finetune if index == 0 else None
-    is_busy = box.state in (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING) or finetune is not None
-    has_memory = is_busy or box.pause is PauseKind.HOT
-    jitter = curves.noise("device", index, second)
-    return DeviceView(
-        id=f"GPU-{index}",
-        kind="gpu",
-        name="NVIDIA TITAN V",
-        utilization=0.965 + 0.025 * jitter if is_busy else 0.0,
-        memory_used_bytes=int((10.6 + 0.1 * curves.noise("memory", index)) * _GIB) if has_memory else int(0.4 * _GIB),
-        memory_total_bytes=12 * _GIB,
-        temperature_c=round(74 + 5 * curves.noise("heat", index) + curves.noise("warm", index, second // 20))
-        if is_busy
-        else 41.0,
-        power_w=round(228 + 12 * curves.noise("power", index) + 6 * jitter) if is_busy else 27.0,
-        job_id=JOB_ID if box.has_devices else finetune.id if finetune is not None else None,
-    )
-
-
 def scores(box: SimulatedBox) -> list[ScoreView]:
     """Scores of the finished finetunings."""
     return [
@@ -142,6 +119,12 @@ def log(box: SimulatedBox, job_id: int, *, offset: int, limit: int) -> LogView:
     text = "".join(_log_line(minute - _LOG_LINES, job_id) for minute in wanted)
     text = text[begin % 64 : begin % 64 + limit]
     return LogView(text=text, offset=begin, next_offset=begin + len(text), size=size)
+
+
+def log_since(box: SimulatedBox, job_id: int, *, t: float, limit: int) -> LogView:
+    """The log from the minute of this time on."""
+    minute = max(0, int((t - box.epoch) // 60) + _LOG_LINES)
+    return log(box, job_id, offset=64 * minute, limit=limit)
 
 
 def _log_line(minute: int, job_id: int) -> str:
