@@ -24,7 +24,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon gpu-proof check clean
+.PHONY: install demo test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui gallery gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -88,6 +88,14 @@ bench-pretraining: install
 # On a machine with little other load: most limits are of wall time.
 bench-daemon: install
 	$(BIN)/python -m bertd.daemon_bench
+
+# On a machine with little other load.
+bench-tui: install
+	$(BIN)/python -m tests.tui.bench_screen
+
+# Pictures of every view of the dashboard, in docs/gallery. Look at them before you commit them.
+gallery: install
+	$(BIN)/python -m tests.tui.gallery
 
 gpu-proof: install
 	$(BIN)/python -m bertd.prove --out "$(PROOF)" --minutes "$(MINUTES)"

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.console import RenderableType
@@ -218,6 +220,28 @@ class Dashboard(JobActionsApp):
         self._change_display_options(
             replace(self._display_options, whole_budget=not self._display_options.whole_budget)
         )
+
+    def action_write_view(self) -> None:
+        """Write the view as it is shown, below any dialog's, into the current folder."""
+        if self.is_web:
+            self._show_message("A browser writes no files here; start bert-tui in a terminal.", role=Role.WAITING)
+            return
+        from tui.screen_picture import draw_svg
+        from tui.written_view import write_view
+
+        screen, name = self._current_status_screen, self.current_mode
+        try:
+            written = write_view(
+                name,
+                svg=draw_svg(self, title=f"bert-tui {name}", is_light=self._display_options.palette == "light"),
+                table=screen.table(),
+                folder=Path.cwd(),
+                now=time.time(),
+            )
+        except OSError as error:
+            self._show_message(f"cannot write into this folder: {error.strerror or error}", role=Role.BAD)
+            return
+        self._show_message(f"wrote {' and '.join(str(path) for path in written)}")
 
     async def action_show_help(self) -> None:
         """Show all keys."""

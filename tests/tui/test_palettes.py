@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
@@ -39,7 +40,7 @@ def _contrast(one: str, other: str) -> float:
 
 def _seen_distance(one: str, other: str, matrix: list[tuple[float, float, float]]) -> float:
     seen = [[sum(w * c for w, c in zip(row, _linear(x), strict=True)) for row in matrix] for x in (one, other)]
-    return sum((a - b) ** 2 for a, b in zip(*seen, strict=True)) ** 0.5
+    return math.dist(*seen)
 
 
 @pytest.mark.parametrize("palette", PALETTES)

@@ -53,6 +53,7 @@ VIEW_KEYS = [
     KeyBinding("0", "show_view('fleet')", "Fleet", "all daemons; enter shows one"),
     KeyBinding("n", "next_run", "Next run", "show another run"),
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),
+    KeyBinding("w", "write_view", "Write the view", "write this view as SVG, its figures as CSV"),
     KeyBinding("z", "toggle_zoom", "Whole budget", "x axis: whole budget, or the spent part"),
 ]
 LIST_KEYS = [

@@ -10,8 +10,10 @@ from tui.drawing.formatting import loss, percent
 from tui.drawing.glyphs import Glyphs, state_role
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import LinkState, Member, Snapshot
+from tui.written_view import Cell, Table
 
 _NAME_CELLS = 20
+_LINK_CELLS = 14
 _MIN_WIDTH_WITH_STATE = 100
 """From this width the run's state has a column beside its name."""
 
@@ -24,9 +26,9 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     title = heading(
         "Fleet", line((f"{seen} of {len(members)} answer", Role.MUTED)), width=width, rule=options.glyphs.rule
     )
-    names = [("host", _name_cells(width)), ("daemon", 12), ("run", _run_cells(width))]
+    names = [("host", _name_cells(width)), ("daemon", _LINK_CELLS), ("run", _run_cells(width))]
     names += [("state", 12)] if is_wide else []
-    names += [("left", 8), ("spent", 7), ("loss", 7), ("devices", 9), ("queue", 14)]
+    names += [("left", 9), ("spent", 8), ("loss", 8), ("devices", 9), ("queue", 14)]
     columns = Line(tuple(cell(name, cells, Role.MUTED) for name, cells in names)).fit(width)
     return [title, columns, *(_row(one, options, width) for one in members)][:height]
 
@@ -57,20 +59,20 @@ def _link_cell(snapshot: Snapshot, glyphs: Glyphs) -> Span:
     link = snapshot.link
     if link.is_fresh:
         word = "simulated" if link.state is LinkState.SIMULATED else "live"
-        return cell(f"{glyphs.live} {word}", 12, Role.GOOD)
+        return cell(f"{glyphs.live} {word}", _LINK_CELLS, Role.GOOD)
     if link.state is LinkState.CONNECTING:
-        return cell("? none yet" if link.problem else "? connecting", 12, Role.WAITING)
+        return cell("? none yet" if link.problem else "? connecting", _LINK_CELLS, Role.WAITING)
     word = "lost" if link.state is LinkState.LOST else "silent"
     symbol = glyphs.cross if link.state is LinkState.LOST else "?"
     role = Role.BAD if link.state is LinkState.LOST else Role.WAITING
-    return cell(f"{symbol} {word} {format_duration(link.silent_s)}", 12, role)
+    return cell(f"{symbol} {word} {format_duration(link.silent_s)}", _LINK_CELLS, role)
 
 
 def _run_spans(snapshot: Snapshot, glyphs: Glyphs, width: int) -> list[Span]:
     run, is_wide = snapshot.run, width >= _MIN_WIDTH_WITH_STATE
     cells = _run_cells(width)
     if run is None:
-        return [cell("no run yet", cells + (12 if is_wide else 0) + 22, Role.MUTED)]
+        return [cell("no run yet", cells + (12 if is_wide else 0) + 25, Role.MUTED)]
     symbol = glyphs.states[run.state] if snapshot.link.is_fresh else "?"
     role = state_role(run.state) if snapshot.link.is_fresh else Role.WAITING
     left_s = run.budget.remaining_s
@@ -80,9 +82,9 @@ def _run_spans(snapshot: Snapshot, glyphs: Glyphs, width: int) -> list[Span]:
         cell(run.id, cells - 3),
         Span(" "),
         *([cell(run.state, 12, role)] if is_wide else []),
-        cell(format_duration(left_s) if left_s is not None else "", 8, Role.STRONG),
-        cell(percent(run.budget.progress), 7),
-        cell(loss(newest) if newest is not None else "", 7),
+        cell(format_duration(left_s) if left_s is not None else "", 9, Role.STRONG),
+        cell(percent(run.budget.progress), 8),
+        cell(loss(newest) if newest is not None else "", 8),
     ]
 
 
@@ -98,3 +100,19 @@ def _box_spans(status: StatusView) -> list[Span]:
         cell(devices, 9, Role.BAD if wrong else Role.TEXT),
         Span(f"{running} run, {waiting} wait", Role.MUTED),
     ]
+
+
+def fleet_table(snapshot: Snapshot) -> Table:
+    """A row for each daemon."""
+    heads = ["host", "daemon", "silent_s", "run", "state", "remaining_s", "progress", "loss", "devices", "jobs"]
+    rows: list[list[Cell]] = []
+    for member in list_members(snapshot):
+        shown = member.snapshot
+        run, status = shown.run, shown.status
+        figures: list[Cell] = [None] * 5
+        if run is not None:
+            newest = run.validation or run.step
+            figures = [run.id, run.state, run.budget.remaining_s, run.budget.progress, newest.loss if newest else None]
+        counts: list[Cell] = [len(status.devices), status.num_jobs] if status is not None else [None, None]
+        rows.append([member.name, shown.link.state, shown.link.silent_s, *figures, *counts])
+    return [heads, *rows]

@@ -15,6 +15,7 @@ from tui.snapshot import Snapshot, find_job
 from tui.widgets.panel import Panel
 from tui.widgets.scroller import Scroller
 from tui.widgets.search_bar import SearchBar
+from tui.written_view import Table, curves_table
 
 _MAX_MESSAGE_LINES = 4
 
@@ -61,6 +62,10 @@ class StatusScreen(Screen[None]):
         """The job that keys act on."""
         chosen = self.chosen_job_id
         return snapshot.job if chosen is None else find_job(snapshot, chosen)
+
+    def table(self) -> Table:
+        """What `w` writes as CSV: the shown run's curves, or this view's rows."""
+        return curves_table(self._newest[0].series) if self._newest is not None else []
 
     @property
     def extra_keys(self) -> footer.KeyHints:

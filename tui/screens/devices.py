@@ -20,6 +20,7 @@ from tui.screens.polling import Request
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.cursor_list import CursorList
 from tui.widgets.panel import Panel
+from tui.written_view import Table, devices_table
 
 _HEADER_AND_FOOTER = 2
 _MIN_DETAIL_LINES = 8
@@ -55,6 +56,11 @@ class DevicesScreen(ActingScreen):
     def on_resize(self) -> None:
         """Divide the lines again."""
         self._divide()
+
+    def table(self) -> Table:
+        """All devices, with the newest readings."""
+        status = self._newest[0].status if self._newest is not None else None
+        return devices_table(status.devices if status is not None else [])
 
     @on(CursorList.Moved)
     def show_chosen(self) -> None:

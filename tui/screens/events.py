@@ -8,6 +8,7 @@ from tui.panels import events
 from tui.screens.base import StatusScreen
 from tui.widgets.scroller import Scroller
 from tui.widgets.search_bar import SearchBar
+from tui.written_view import Table, events_table
 
 
 class EventsScreen(StatusScreen):
@@ -22,3 +23,7 @@ class EventsScreen(StatusScreen):
         yield Scroller(events.draw_all, id="all-events", follows_end=True)
         yield self.search_bar
         yield self._footer
+
+    def table(self) -> Table:
+        """All events."""
+        return events_table(self._newest[0].events if self._newest is not None else [])

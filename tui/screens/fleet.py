@@ -15,6 +15,7 @@ from tui.panels.footer import KeyHint
 from tui.screens.base import StatusScreen
 from tui.snapshot import Snapshot
 from tui.widgets.scroller import Scroller
+from tui.written_view import Table
 
 _GUTTER = 2
 _HEADING_LINES = 2
@@ -97,3 +98,7 @@ class FleetScreen(StatusScreen):
     @property
     def extra_keys(self) -> footer.KeyHints:
         return (KeyHint("enter", "show this daemon"),)
+
+    def table(self) -> Table:
+        """The daemons, with what a line says of each."""
+        return fleet.fleet_table(self._newest[0]) if self._newest is not None else []

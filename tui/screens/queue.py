@@ -23,6 +23,7 @@ from tui.snapshot import Feed, Snapshot, find_job
 from tui.widgets.job_list import JobList
 from tui.widgets.panel import Panel
 from tui.widgets.search_bar import SearchBar
+from tui.written_view import Table, jobs_table
 
 _KEY_HINTS = (
     KeyHint("enter", "open"),
@@ -117,6 +118,12 @@ class QueueScreen(PollingScreen):
     @property
     def chosen_job_id(self) -> int | None:
         return self._job_list.chosen
+
+    def table(self) -> Table:
+        """The jobs that the list shows, in its order."""
+        status = self._with_all_jobs(self._newest[0]).status if self._newest is not None else None
+        jobs = {one.id: one for one in status.jobs} if status is not None else {}
+        return jobs_table(jobs[id] for id in self._job_list.shown_ids if id in jobs)
 
     @property
     def extra_keys(self) -> footer.KeyHints:

@@ -12,6 +12,7 @@ from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.scroller import Scroller
 from tui.widgets.search_bar import SearchBar
+from tui.written_view import Table, scores_table
 
 
 class ScoresScreen(PollingScreen):
@@ -40,6 +41,10 @@ class ScoresScreen(PollingScreen):
         assert isinstance(answer, list)
         self._scores = answer
         return False
+
+    def table(self) -> Table:
+        """All scores."""
+        return scores_table(self._scores or [])
 
     def _draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         problem = [line((self.problem, Role.BAD))] if self.problem else []
