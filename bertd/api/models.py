@@ -17,6 +17,7 @@ from bertd.records import (
     EndRecord,
     Evaluation,
     ExportRecord,
+    ForecastRecord,
     GpuReading,
     JobEnergy,
     JobKind,
@@ -121,6 +122,8 @@ class RunView(Record):
     """The newest."""
     validation: ValidationRecord | None = None
     best_validation: float | None = None
+    forecast: ForecastRecord | None = None
+    """The newest; None before a tenth of the budget is spent, and while the curve is not one that can be forecast."""
     checkpoint: CheckpointRecord | None = None
     kept: list[KeptCheckpoint] = []
     """Newest first; only in the response for a single run."""

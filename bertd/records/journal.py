@@ -142,6 +142,46 @@ class ValidationRecord(Record):
     the time left was too short for all of them."""
 
 
+class TypicalLoss(Record):
+    """Where earlier runs of the same recipe and the same budget stood at the same share of it."""
+
+    loss: float
+    """Mean validation loss in nats."""
+    spread: float | None
+    """Standard deviation over the runs; None for a single one."""
+    num_runs: int
+
+
+class ForecastRecord(Record):
+    """The validation loss that the run is expected to end with, made after a validation; see docs/forecast.md."""
+
+    kind: Literal["forecast"] = "forecast"
+    t: float
+    step: int
+    charged_s: float
+    progress: float
+    """Share of the budget that is spent, 0..1."""
+    loss: float
+    """Nats: of the last validation."""
+    low: float
+    """Nats: the last validation is above it with 90 %."""
+    high: float
+    """Nats: below it with 90 %, so the band holds in 80 % of runs."""
+    end_step: int
+    """Steps at the end, at the speed so far."""
+    curve: list[tuple[float, float]]
+    """The expected way there: shares of the budget, from `progress` to 1, each with the validation loss in nats."""
+    basis: str
+    """Where the parts of the law come from that this run cannot show yet."""
+    typical: TypicalLoss | None = None
+    """None if no such run is over."""
+    target_loss: float | None = None
+    """The recipe's `budget.target_loss`."""
+    target_amount: float | None = None
+    """The budget that is expected to reach it, in the budget's unit; None without a target, or if no budget up to a
+    hundred times this one does."""
+
+
 class CheckpointRecord(Record):
     """A resumable checkpoint is on disk, complete and verified."""
 
@@ -436,6 +476,7 @@ JournalRecord = Annotated[
     | StartupRecord
     | StepRecord
     | ValidationRecord
+    | ForecastRecord
     | CheckpointRecord
     | ExportRecord
     | StateRecord

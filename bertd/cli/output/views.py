@@ -20,6 +20,7 @@ from bertd.records import DependencyCondition, DependencyState, JobKind, JobStat
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.run.execution_text import execution_choices
+from bertd.run.forecast.forecast_text import forecast_text, typical_text
 from bertd.terminal_text import terminal_line
 
 if TYPE_CHECKING:
@@ -335,6 +336,9 @@ def _run_fields(run: RunView, *, now: float) -> list[tuple[str, str]]:
         part = "" if validation.share == 1.0 else f" on {validation.share:.0%} of the set, for which there was time"
         place = f"at step {validation.step:,}{part}"
         fields.append(("validation", f"{validation.loss:.4f} nats {place}{best}{unigram_text}"))
+    if (forecast := run.forecast) and run.end is None:
+        typical = typical_text(forecast)
+        fields.append(("forecast", f"{forecast_text(forecast)} at the end{f'; {typical}' if typical else ''}"))
     if checkpoint := run.checkpoint:
         age = format_duration(now - checkpoint.t)
         fields.append(("checkpoint", f"{checkpoint.name}, {format_bytes(checkpoint.size_bytes)}, {age} old"))

@@ -224,6 +224,7 @@ class Views:
             step=summary.step,
             validation=summary.validation,
             best_validation=summary.best_validation,
+            forecast=summary.forecast,
             checkpoint=summary.checkpoint,
             export=summary.export,
             alert=summary.alert,

@@ -10,6 +10,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    ForecastRecord,
     GridRecord,
     JournalRecord,
     LendRecord,
@@ -24,6 +25,7 @@ from bertd.records import (
 )
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_change
+from bertd.run.forecast.forecast_text import forecast_text
 
 
 def event_text(record: JournalRecord) -> str:
@@ -43,6 +45,8 @@ def event_text(record: JournalRecord) -> str:
         case ValidationRecord():
             part = "" if record.share == 1.0 else f" on {record.share:.0%} of the set, as the budget ended"
             return f"validation loss {record.loss:.3f} at step {record.step}{part} ({record.seconds:.1f} s)"
+        case ForecastRecord():
+            return f"forecast of the last validation at step {record.step}: {forecast_text(record)}"
         case CheckpointRecord():
             size = f"{record.size_bytes / 1e6:.0f} MB"
             return f"checkpoint {record.name} ({record.why}, {size}, training paused for {record.stall_s:.1f} s)"

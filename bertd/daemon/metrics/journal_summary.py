@@ -14,6 +14,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    ForecastRecord,
     GridRecord,
     JournalRecord,
     Record,
@@ -41,6 +42,7 @@ class JournalSummary(Record):
     """With the position of `progress`, if that is further."""
     validation: ValidationRecord | None = None
     best_validation: float | None = None
+    forecast: ForecastRecord | None = None
     checkpoint: CheckpointRecord | None = None
     export: ExportRecord | None = None
     alert: AlertRecord | None = None
@@ -85,7 +87,7 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
         case StartRecord():
             lost = max(0, summary.progress.step - record.step)
             if lost:
-                change["step"] = None
+                change |= {"step": None, "forecast": None}
             change |= {"start": record, "end": None, "steps_lost": summary.steps_lost + lost}
         case StartupRecord():
             change["startup"] = record
@@ -98,6 +100,8 @@ def fold(summary: JournalSummary, record: JournalRecord) -> JournalSummary:
             change |= {"validation": record, "best_validation": min(losses, default=None)}
         case CheckpointRecord() | EndRecord() | ExportRecord() | AlertRecord() | BudgetRecord() | DevicesRecord():
             change[record.kind] = record
+        case ForecastRecord():
+            change["forecast"] = record
         case GridRecord():
             change["grid"] = record
         case RestartRecord():
