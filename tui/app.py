@@ -20,6 +20,7 @@ from bertd.program import run_main
 from tui.completion import add_install_options, is_requested, run_completion
 from tui.open_feed import fetch_once, open_feed
 from tui.palettes import DEFAULT_PALETTE, PALETTES
+from tui.serve import DEFAULT_PORT, serve
 
 if TYPE_CHECKING:
     from bertd.api.ssh_forward import RemoteHost
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _PLAIN_TERMINALS = ("dumb", "unknown")
 """Terminals that show escape sequences as characters. Source: rich.console.Console.is_dumb_terminal."""
+_WEB_DRIVER = "web_driver"
+"""In $TEXTUAL_DRIVER where textual-serve has started this process for a browser."""
 _ASCII_LOCALES = ("C", "POSIX")
 _READER_LEFT = 141
 """Exit status where whoever read the output has left: 128 + SIGPIPE, as a shell reports it."""
@@ -50,6 +53,8 @@ def _watch(arguments: Sequence[str] | None) -> int:
     options = _display_options(args, os.environ, encoding=sys.stdout.encoding)
     if args.once or args.json:
         return _print_once(args, options)
+    if args.serve is not None:
+        return serve(args)
     if args.plain:
         return _print_lines(open_feed(args))
     return _run_dashboard(open_feed(args), options)
@@ -85,6 +90,14 @@ def _build_parser() -> argparse.ArgumentParser:
     output_mode.add_argument("--once", action="store_true", help="print the screen once as text and exit")
     output_mode.add_argument("--plain", action="store_true", help="print a line at each change, until Ctrl-C")
     output_mode.add_argument("--json", action="store_true", help="print status and curves once as JSON and exit")
+    output_mode.add_argument(
+        "--serve",
+        type=_parse_port,
+        nargs="?",
+        const=DEFAULT_PORT,
+        metavar="PORT",
+        help=f"show it read-only in a browser on this machine, at port {DEFAULT_PORT} by default",
+    )
     parser.add_argument("--readonly", action="store_true", help="disable the keys that act on jobs")
     parser.add_argument("--demo", action="store_true", help="simulate an 8-GPU machine at 60x speed; needs no daemon")
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
@@ -111,13 +124,19 @@ def _parse_host(text: str) -> RemoteHost:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def _parse_port(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 1 << 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to {(1 << 16) - 1}")
+    return int(text)
+
+
 def _display_options(
     args: argparse.Namespace, environment: os._Environ[str] | dict[str, str], *, encoding: str | None
 ) -> DisplayOptions:
     from tui.display_options import DisplayOptions
     from tui.drawing.glyphs import ASCII, UNICODE
 
-    is_unicode = (
+    is_unicode = _WEB_DRIVER in environment.get("TEXTUAL_DRIVER", "") or (
         (encoding or "").lower().replace("-", "") == "utf8"
         and environment.get("TERM") != "linux"
         and _locale_name(environment) not in _ASCII_LOCALES
@@ -161,10 +180,11 @@ def _print_lines(feed: Feed) -> int:
 
 
 def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    is_in_browser = _WEB_DRIVER in os.environ.get("TEXTUAL_DRIVER", "")
+    if not is_in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("bert-tui: not a terminal; use --once, --plain or --json", file=sys.stderr)
         return 2
-    if (terminal := os.environ.get("TERM", "")) in _PLAIN_TERMINALS:
+    if not is_in_browser and (terminal := os.environ.get("TERM", "")) in _PLAIN_TERMINALS:
         print(f"bert-tui: TERM={terminal} draws no screen; use --once, --plain or --json", file=sys.stderr)
         return 2
     feed.start()

@@ -54,6 +54,12 @@ class RemoteHost:
     """The daemon's socket there; None: where a daemon usually listens."""
 
     @property
+    def text(self) -> str:
+        """As `parse_host` reads it."""
+        separator = "" if self.destination.startswith("ssh://") else ":"
+        return self.destination + (f"{separator}{self.socket}" if self.socket is not None else "")
+
+    @property
     def name(self) -> str:
         """Short, for a screen."""
         return self.destination.removeprefix("ssh://")

@@ -49,6 +49,7 @@ def _failure(host: RemoteHost) -> str:
 )
 def test_a_host_is_written_as_ssh_takes_it(text: str, destination: str, socket: str | None) -> None:
     assert parse_host(text) == RemoteHost(destination, socket)
+    assert parse_host(RemoteHost(destination, socket).text) == RemoteHost(destination, socket)
 
 
 @pytest.mark.parametrize("text", ["", "-oProxyCommand=x", "a b", "ssh://", "box:/a:b", "box:/a%d", "b\x1b[31m", "a/b"])
