@@ -19,7 +19,7 @@ from bertd.api.models import (
     SubmitFinetune,
 )
 from bertd.api.sweep_models import SweepView
-from bertd.errors import BertdError, UnknownJobError
+from bertd.errors import BertdError, DaemonUnreachableError, UnknownJobError
 from bertd.records import JobState
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Link, LinkState, Place, Snapshot
@@ -150,6 +150,8 @@ class FakeFeed:
         return self.known_sweeps
 
     def runs(self) -> list[RunView]:
+        if self.current.status is None:
+            raise DaemonUnreachableError("/run/bertd/bertd.sock: no daemon listens there")
         return [*self.status.runs, *self.older_runs]
 
     def run(self, run_id: str) -> RunView:

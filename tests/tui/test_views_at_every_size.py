@@ -16,8 +16,14 @@ from tui.drawing.glyphs import ASCII
 from tui.snapshot import Link, LinkState, Snapshot
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
-VIEWS = {"devices": "6"}
+VIEWS = {"devices": "6", "compare": "7", "recipe": "8"}
 """Name, and the keys that open it from the first screen."""
+
+
+def _feed() -> FakeFeed:
+    feed = FakeFeed()
+    feed.older_runs = [run for run in feed.demo.runs() if run.id != feed.status.runs[0].id]
+    return feed
 
 
 async def _draw(feed: FakeFeed, view: str, size: tuple[int, int], options: DisplayOptions | None = None) -> str:
@@ -32,12 +38,12 @@ async def _draw(feed: FakeFeed, view: str, size: tuple[int, int], options: Displ
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize("view", VIEWS)
 async def test_a_view_equals_its_snapshot(view: str, size: tuple[int, int]) -> None:
-    assert_like_snapshot(await _draw(FakeFeed(), view, size), f"{view}-{size[0]}x{size[1]}")
+    assert_like_snapshot(await _draw(_feed(), view, size), f"{view}-{size[0]}x{size[1]}")
 
 
 @pytest.mark.parametrize("view", VIEWS)
 async def test_a_view_in_ascii_has_no_other_character(view: str) -> None:
-    text = await _draw(FakeFeed(), view, (100, 30), DisplayOptions(glyphs=ASCII, has_color=False))
+    text = await _draw(_feed(), view, (100, 30), DisplayOptions(glyphs=ASCII, has_color=False))
     assert text.isascii()
     assert_like_snapshot(text, f"{view}-100x30-ascii")
 
@@ -50,7 +56,7 @@ async def test_a_view_before_the_first_answer_says_that_nothing_is_known(view: s
 
 @pytest.mark.parametrize("view", VIEWS)
 async def test_a_view_keeps_the_last_state_of_a_lost_daemon_and_says_that_it_is_lost(view: str) -> None:
-    feed = FakeFeed()
+    feed = _feed()
     shown = (await _draw(feed, view, (120, 40))).splitlines()[1:-1]
     feed.lose(silent_s=12.0)
     text = await _draw(feed, view, (120, 40))
@@ -60,7 +66,7 @@ async def test_a_view_keeps_the_last_state_of_a_lost_daemon_and_says_that_it_is_
 
 @pytest.mark.parametrize("view", VIEWS)
 async def test_a_view_survives_long_wide_and_hostile_names(view: str) -> None:
-    feed = FakeFeed()
+    feed = _feed()
     name = "数据" * 60 + "\x1b]0;owned\x07[bold]x[/bold]"
     job = feed.status.jobs[0].model_copy(update={"name": name, "reason": name})
     held = feed.status.jobs[-1].model_copy(update={"name": name, "state": JobState.HELD, "reason": f"held: {name}"})

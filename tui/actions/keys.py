@@ -43,6 +43,12 @@ DEVICE_KEYS = [
     KeyBinding("D", "drain", "Drain or undrain", "no more jobs on the selected device, or again", is_guarded=True),
 ]
 """Shown only in the view of the devices."""
+COMPARE_KEYS = [
+    KeyBinding("m", "mark", "Mark", "compare the selected run, or leave it out"),
+    KeyBinding("x", "next_axis", "Axis", "by budget, step, time, tokens, wall time"),
+    KeyBinding("v", "other_curve", "Curve", "validation loss, or training loss"),
+]
+"""Shown only in the view that compares runs."""
 VIEW_KEYS = [
     KeyBinding("1", "show_view('run')", "Run", "budget, loss, speed, devices"),
     KeyBinding("2", "show_view('queue')", "Queue", "all jobs; keys act on the selected one"),
@@ -50,6 +56,8 @@ VIEW_KEYS = [
     KeyBinding("4,l", "show_view('log')", "Log", "the job's log, as it is written"),
     KeyBinding("5", "show_view('events')", "Events", "all events"),
     KeyBinding("6", "show_view('devices')", "Devices", "a minute of each, processes, links, errors"),
+    KeyBinding("7", "show_view('compare')", "Compare", "runs over each other, recipes side by side"),
+    KeyBinding("8", "show_view('recipe')", "Recipe", "every key, its default and its meaning"),
     KeyBinding("0", "show_view('fleet')", "Fleet", "all daemons; enter shows one"),
     KeyBinding("n", "next_run", "Next run", "show another run"),
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),

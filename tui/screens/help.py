@@ -10,7 +10,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.actions.keys import APP_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
+from tui.actions.keys import APP_KEYS, COMPARE_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
 from tui.display_options import DisplayOptions
 
 _ACTING = [
@@ -18,7 +18,12 @@ _ACTING = [
     ("Only in Queue (2)", QUEUE_KEYS),
     ("Only in Devices (6)", DEVICE_KEYS),
 ]
-_LOOKING = [("Views", VIEW_KEYS), ("Lists, log and dialogs", LIST_KEYS), ("", APP_KEYS)]
+_LOOKING = [
+    ("Views", VIEW_KEYS),
+    ("Only in Compare (7)", COMPARE_KEYS),
+    ("Lists, log and dialogs", LIST_KEYS),
+    ("", APP_KEYS),
+]
 _NOTES = (
     "A pasted text never acts. u and d do not ask: each undoes the other.",
     "Only running time is charged to the budget; pauses are not.",

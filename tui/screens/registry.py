@@ -5,7 +5,7 @@ from __future__ import annotations
 from tui.screens.base import StatusScreen
 from tui.snapshot import Feed
 
-SCREEN_NAMES = ["run", "queue", "scores", "log", "events", "devices", "fleet"]
+SCREEN_NAMES = ["run", "queue", "scores", "log", "events", "devices", "compare", "recipe", "fleet"]
 
 
 def make_screen(name: str, feed: Feed) -> StatusScreen:
@@ -34,6 +34,14 @@ def make_screen(name: str, feed: Feed) -> StatusScreen:
             from tui.screens.devices import DevicesScreen
 
             return DevicesScreen(feed)
+        case "compare":
+            from tui.screens.compare import CompareScreen
+
+            return CompareScreen(feed)
+        case "recipe":
+            from tui.screens.recipe import RecipeScreen
+
+            return RecipeScreen(feed)
         case _:
             from tui.screens.run import RunScreen
 

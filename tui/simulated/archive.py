@@ -58,9 +58,12 @@ def run(box: SimulatedBox, run_id: str) -> RunView:
 
 def recipe(run_id: str) -> RecipeView:
     """The recipe of a run."""
-    overrides = next((past.overrides for past in _PAST if past.id == run_id), ())
+    past = next((past for past in _PAST if past.id == run_id), None)
+    name, overrides = (past.name, past.overrides) if past is not None else (RUN_ID.partition("-")[2], ())
     text = find_recipe("titan-v-8").read_text(encoding="utf-8")
-    resolved = parse_recipe(text, name="titan-v-8", overrides=[*overrides, "data.shards=/data/wiki-books"])
+    resolved = parse_recipe(
+        text, name="titan-v-8", overrides=[*overrides, f'run.name="{name}"', "data.shards=/data/wiki-books"]
+    )
     return RecipeView(run_id=run_id, toml=format_recipe(resolved))
 
 

@@ -42,6 +42,11 @@ class CursorList(Scroller, Generic[K]):
         """The rows, in the order of the lines."""
         return self._ids(self._newest[0]) if self._newest is not None else []
 
+    def refresh_rows(self) -> None:
+        """Draw again, after the rows changed without a new snapshot."""
+        self._update_cursor(self.shown_ids)
+        self.redraw()
+
     @property
     def chosen(self) -> K | None:
         """The row under the cursor."""
