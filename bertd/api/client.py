@@ -378,10 +378,25 @@ class Client(TypedRequests):
         return self._post_job(f"/v1/jobs/{path_segment(id)}/clone", record_body(request))
 
     def change(
-        self, id: JobId, *, begin: str | None = None, only: str | None = None, group: str | None = None
+        self,
+        id: JobId,
+        *,
+        after: list[str] | None = None,
+        after_any: list[str] | None = None,
+        begin: str | None = None,
+        only: str | None = None,
+        group: str | None = None,
     ) -> JobView:
-        """Change when a job may start and run, or its group; "none" takes one away."""
-        request = ChangeRequest(begin=begin, only=only, group=group)
+        """Change what a job waits for, when it may start and run, or its group.
+
+        Args:
+            after: jobs that must be done, as in a submission; an empty list for none.
+            after_any: jobs that must be over.
+            begin: "none" for at once.
+            only: "none" for the whole day.
+            group: "none" for no group.
+        """
+        request = ChangeRequest(after=after, after_any=after_any, begin=begin, only=only, group=group)
         return self._post_job(f"/v1/jobs/{path_segment(id)}/change", record_body(request))
 
     def move(self, id: JobId, *, to: Literal["before", "after", "first", "last"], job: JobId | None = None) -> JobView:

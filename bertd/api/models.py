@@ -696,7 +696,13 @@ class SubmitExport(ProgramSubmission):
 
 
 class ChangeRequest(Record):
-    """Body of POST /v1/jobs/{id}/change: when a job may start and run, and its group; null leaves it as it is."""
+    """Body of POST /v1/jobs/{id}/change: what a job waits for, when it may run, and its group; null leaves it as it
+    is."""
+
+    after: DependencyNames | None = None
+    """As in a submission, of a job that never ran, in place of what it was given; an empty list for nothing."""
+    after_any: DependencyNames | None = None
+    """As `after`."""
 
     begin: str | None = Field(default=None, min_length=1, max_length=100)
     """As in a submission, of a job that waits; none for at once."""

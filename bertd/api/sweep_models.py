@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bertd.api.models import Priority
+from bertd.api.models import GroupName, Priority
 from bertd.records import JobState, Record, SettingState, SweepRung, SweepSpec, SweepState
 
 
@@ -19,6 +19,8 @@ class SubmitSweep(Record):
     """The base recipe's text."""
     recipe_name: str
     priority: Priority = 0
+    group: GroupName | None = None
+    """A group of the configuration, for whose limits each of its runs counts."""
 
 
 class SettingView(Record):
@@ -49,6 +51,8 @@ class SweepView(Record):
     reason: str
     folder: str
     recipe_name: str
+    group: str | None = None
+    """The group for whose limits its runs count."""
     rungs: list[SweepRung]
     end_s: float | None
     num_settings: int

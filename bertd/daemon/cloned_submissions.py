@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,15 +15,19 @@ from bertd.api.models import (
     CloneRequest,
     Submission,
     SubmitCommand,
+    SubmitEvaluate,
+    SubmitExport,
     SubmitFinetune,
     SubmitGrid,
+    SubmitPrepare,
     SubmitPretrain,
 )
+from bertd.daemon.admission.program_job import own_arguments
 from bertd.errors import RunFolderError, SubmissionError
 from bertd.jobs.runner.command_job_runner import read_command_job_spec
 from bertd.jobs.runner.grid.grid_runner import read_grid_spec
 from bertd.jobs.store.queue import Job
-from bertd.records import FinetuneSpec, JobKind, Record
+from bertd.records import CommandJobSpec, FinetuneSpec, JobKind, Record
 from bertd.run.paths import JobPaths, RunPaths, step_of
 from bertd.validation_text import describe_problem
 
@@ -47,13 +52,19 @@ def make_clone(job: Job, request: CloneRequest, *, num_retries: int) -> AnySubmi
         return SubmitPretrain.model_validate(values | common)
     if job.kind is JobKind.COMMAND:
         return _build(SubmitCommand, _of_command(job, num_retries), common | {"hold": request.hold}, request.settings)
-    if request.hold:
+    if request.hold and job.kind in (JobKind.FINETUNE, JobKind.GRID):
         raise SubmissionError(f"--hold: a {job.kind} cannot be queued on hold; use `bertd hold` afterwards")
     if job.kind is JobKind.FINETUNE:
         return _build(SubmitFinetune, _of_finetuning(job), common, request.settings)
     if job.kind is JobKind.GRID:
         return _build(SubmitGrid, _of_grid(job), common, request.settings)
-    raise SubmissionError(f"job {job.id}: a {job.kind} cannot be cloned; submit it again with `bertd {job.kind}`")
+    program = common | {"hold": request.hold}
+    if job.kind is JobKind.PREPARE:
+        return _build(SubmitPrepare, _of_prepare(job, num_retries), program, request.settings)
+    if job.kind is JobKind.EVALUATE:
+        return _build(SubmitEvaluate, _of_evaluation(job, num_retries), program, request.settings)
+    assert job.kind is JobKind.EXPORT
+    return _build(SubmitExport, _of_export(job, num_retries), program, request.settings)
 
 
 def _of_command(job: Job, num_retries: int) -> dict[str, object]:
@@ -61,6 +72,48 @@ def _of_command(job: Job, num_retries: int) -> dict[str, object]:
     devices = {"devices": job.num_devices} if job.device_kind == "gpu" else {"cpus": job.num_devices}
     values = spec.model_dump(include={"argv", "cwd", "environment", "time_limit_s"})
     return values | devices | {"name": job.name, "run": spec.run_id, "retries": num_retries}
+
+
+def _of_program(job: Job, num_retries: int) -> tuple[dict[str, object], CommandJobSpec]:
+    """What all programs of bertd have."""
+    spec = read_command_job_spec(JobPaths(Path(job.folder)).command_spec)
+    # A name that was not given says what the job is of, and so does that of the clone.
+    name = None if job.name.startswith(f"{job.kind}-") else job.name
+    values: dict[str, object] = {"name": name, "time_limit_s": spec.time_limit_s, "retries": num_retries}
+    return values | ({"cpus": job.num_devices} if job.device_kind == "cpu" else {}), spec
+
+
+def _of_prepare(job: Job, num_retries: int) -> dict[str, object]:
+    values, spec = _of_program(job, num_retries)
+    return values | {"arguments": own_arguments(spec.arguments), "out": spec.output, "cwd": spec.cwd}
+
+
+def _of_evaluation(job: Job, num_retries: int) -> dict[str, object]:
+    values, spec = _of_program(job, num_retries)
+    options = _options(spec)
+    run = _checkpoint(spec, options) if spec.run_id is not None else spec.arguments[0]
+    memory = {} if job.device_kind == "cpu" else {"memory_bytes": job.memory_bytes}
+    given = {"sequences": options.get("--sequences"), "sequence_length": options.get("--sequence-length")}
+    numbers = {key: int(text) for key, text in given.items() if text is not None}
+    return values | memory | numbers | {"run": run, "shards": options.get("--shards")}
+
+
+def _of_export(job: Job, num_retries: int) -> dict[str, object]:
+    values, spec = _of_program(job, num_retries)
+    options = _options(spec)
+    return values | {"run": _checkpoint(spec, options), "out": options.get("--out")}
+
+
+def _options(spec: CommandJobSpec) -> dict[str, str]:
+    """The options of an evaluation or an export, each with its value; an export's path is before the first."""
+    options = spec.arguments if spec.run_id is not None else spec.arguments[1:]
+    return dict(zip(options[::2], options[1::2], strict=True))
+
+
+def _checkpoint(spec: CommandJobSpec, options: Mapping[str, str]) -> str:
+    """By the run's id: what was typed, such as @, may mean another run by now."""
+    which = options.get("--step", options.get("--marker"))
+    return f"{spec.run_id}@{which}" if which is not None else f"{spec.run_id}"
 
 
 def _of_finetuning(job: Job) -> dict[str, object]:

@@ -103,18 +103,7 @@ class Submissions:
             self.admit(recipe, name=request.recipe_name)
         else:
             self._admit_without_data(recipe, name=request.recipe_name)
-        job = draft_job(
-            JobKind.PRETRAIN,
-            name=recipe.run.name,
-            device_kind=recipe.devices.kind,
-            num_devices=recipe.devices.count,
-            priority=request.priority,
-            group=request.group,
-            hold=request.hold,
-            uid=uid,
-            now=now,
-            memory_bytes=recipe.devices.memory_bytes,
-        )
+        job = _draft_run(recipe, priority=request.priority, group=request.group, hold=request.hold, uid=uid, now=now)
 
         def write_files(job_paths: JobPaths, job: Job) -> None:
             atomic_write(RunPaths(job_paths.root).recipe, format_recipe(recipe))
@@ -134,6 +123,14 @@ class Submissions:
             SilentDiskError: it does not; try again later.
         """
         self._disks.require(paths_of(request))
+
+    def require_group(self, recipe: Recipe, group: str | None) -> None:
+        """Refuse a group that a run of the recipe could never train in.
+
+        Raises:
+            SubmissionError: there is no such group, or it allows fewer devices.
+        """
+        self._quotas.require_group(_draft_run(recipe, priority=0, group=group, hold=False, uid=0, now=0.0))
 
     def admit(self, recipe: Recipe, *, name: str) -> None:
         """Refuse a recipe that is known to fail on this machine; raises what `submit_pretraining` does."""
@@ -319,3 +316,18 @@ def _no_export_message(job: Job, paths: RunPaths) -> str:
             f"{job.run_id}: has no export yet, since it has not trained: it is {job.state}; finetune it after its end"
         )
     return f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"
+
+
+def _draft_run(recipe: Recipe, *, priority: int, group: str | None, hold: bool, uid: int, now: float) -> Job:
+    return draft_job(
+        JobKind.PRETRAIN,
+        name=recipe.run.name,
+        device_kind=recipe.devices.kind,
+        num_devices=recipe.devices.count,
+        priority=priority,
+        group=group,
+        hold=hold,
+        uid=uid,
+        now=now,
+        memory_bytes=recipe.devices.memory_bytes,
+    )

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from bertd.api.models import JobView, SubmitCommand
-from bertd.errors import SubmissionError, UnknownJobError
+from bertd.errors import SubmissionError, TransitionError, UnknownJobError
 from bertd.records import DependencyCondition, DependencyState, JobState
 from tests.daemon.daemon_box import DaemonBox
 from tests.waiting import wait_for
@@ -65,3 +65,43 @@ def test_a_job_starts_when_a_run_has_spent_a_share_of_its_budget(shared: DaemonB
     ):
         with pytest.raises(error, match=words):
             submit(box, "true", after=wrong)
+
+
+def test_what_a_job_waits_for_is_changed_over_a_restart_and_never_in_a_circle(box: DaemonBox) -> None:
+    change = box.client.change
+    first, second = submit(box, "true", hold=True), submit(box, "true", hold=True)
+    third = submit(box, "true", after=[str(first.id)], after_any=[str(second.id)])
+    assert [each.job_id for each in change(third.id, after=[]).after] == [second.id]
+    # A job may wait for one that was queued later.
+    (shown,) = change(first.id, after=[str(third.id)]).after
+    assert (shown.job_id, shown.condition) == (third.id, DependencyCondition.DONE)
+    box.kill()
+    box.start()
+    for id, after, words in (
+        (third.id, [str(third.id)], f"job {third.id} would wait for itself; leave job {third.id} out"),
+        (third.id, [str(first.id)], f"would wait for itself, since job {first.id} waits for it"),
+        (second.id, [str(first.id)], f"job {second.id} would wait for itself"),
+        (third.id, [str(second.id)], f"job {second.id} is named twice"),
+    ):
+        with pytest.raises(SubmissionError, match=words):
+            change(id, after=after)
+    box.client.release(second.id)
+    box.wait_for_state(third.id, JobState.DONE)
+    assert box.client.job(first.id).state is JobState.HELD
+    with pytest.raises(TransitionError, match="is done, so what it waits for cannot be changed"):
+        change(third.id, after=[])
+    (row,) = [row for row in box.client.audit() if row.outcome.startswith("done: after none")]
+    assert row.request == f"POST /v1/jobs/{third.id}/change"
+
+
+def test_a_job_that_was_held_for_a_failed_one_may_wait_for_another(box: DaemonBox) -> None:
+    wrong, right = submit(box, "false", hold=True), submit(box, "true", hold=True)
+    last = submit(box, "true", after=[str(wrong.id)])
+    box.client.release(wrong.id)
+    box.wait_for_state(last.id, JobState.HELD)
+    changed = box.client.change(last.id, after=[str(right.id)])
+    assert changed.reason.endswith(f"that was changed, and `bertd release {last.id}` lets it wait")
+    box.client.release(last.id)
+    wait_for_reason(box, last.id, f"waits for job {right.id} (true) to be done")
+    box.client.release(right.id)
+    box.wait_for_state(last.id, JobState.DONE)

@@ -170,15 +170,20 @@ def test_two_at_once_share_the_lend_and_the_run_waits_for_both(box: DaemonBox) -
     wait_until_trained(box, run)
 
 
-def test_a_job_of_the_lend_that_a_person_puts_off_does_not_keep_the_run_paused(box: DaemonBox) -> None:
-    run = train(box)
+@pytest.mark.parametrize("change", ["begin", "after"])
+def test_a_job_of_the_lend_that_a_person_puts_off_does_not_keep_the_run_paused(box: DaemonBox, change: str) -> None:
+    run, other = train(box), box.client.submit(box.pretraining(hold=True))
     first, second = box.client.submit(order(box, "wnli")), box.client.submit(order(box, "wnli"))
     box.wait_for_state(first.id, JobState.RUNNING)
-    box.client.change(second.id, begin="+5h")
+    if change == "begin":
+        box.client.change(second.id, begin="+5h")
+    else:
+        box.client.change(second.id, after=[str(other.id)])
     wait_for(lambda: box.client.job(second.id).lend is None, what=f"{box.client.job(second.id)}")
     box.client.stop(first.id)
     wait_until_it_holds_again(box, run)
-    assert "may start" in box.client.job(second.id).reason
+    words = "may start" if change == "begin" else f"waits for job {other.id}"
+    wait_for(lambda: words in box.client.job(second.id).reason, what=f"{box.client.job(second.id)}")
     wait_until_trained(box, run)
 
 

@@ -17,6 +17,7 @@ from bertd.cli.options import (
     connect,
     parse_time,
     print_json,
+    split_jobs,
     status_line,
 )
 
@@ -264,6 +265,14 @@ def move(
 
 def change(
     ids: JobsArgument = None,
+    after: Annotated[
+        list[str] | None,
+        typer.Option("--after", metavar="JOB,...", help="As in submit; none: for no job.", show_default=False),
+    ] = None,
+    after_any: Annotated[
+        list[str] | None,
+        typer.Option("--after-any", metavar="JOB,...", help="As in submit; none: for no job.", show_default=False),
+    ] = None,
     begin: Annotated[
         str | None,
         typer.Option("--begin", metavar="TIME", help="As in submit; none: at once.", show_default=False),
@@ -279,17 +288,33 @@ def change(
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Change when a job may start and run, or its group; a job that runs outside of its new hours is paused.
+    """Change what a job waits for, when it may start and run, or its group.
+
+    A job that runs outside of its new hours is paused.
 
     Raises:
         BadParameter: nothing is to be changed.
     """
     from bertd.cli.several_jobs import act_on_each
 
-    if begin is None and only is None and group is None:
-        raise typer.BadParameter("give what to change: --begin, --only or --group")
+    if after is None and after_any is None and begin is None and only is None and group is None:
+        raise typer.BadParameter("give what to change: --after, --after-any, --begin, --only or --group")
     client = connect(socket)
-    act_on_each(client, ids or [], lambda id: client.change(id, begin=begin, only=only, group=group), json=json)
+    new_after, new_after_any = _changed_jobs(after), _changed_jobs(after_any)
+    act_on_each(
+        client,
+        ids or [],
+        lambda id: client.change(id, after=new_after, after_any=new_after_any, begin=begin, only=only, group=group),
+        json=json,
+    )
+
+
+def _changed_jobs(texts: list[str] | None) -> list[str] | None:
+    """The jobs of an option; None where it was not given."""
+    if texts is None:
+        return None
+    names = split_jobs(texts)
+    return [] if names == ["none"] else names
 
 
 def shutdown(socket: SocketOption = None, json: JsonOption = False) -> None:

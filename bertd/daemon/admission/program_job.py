@@ -52,6 +52,12 @@ def arguments_of_prepare(request: SubmitPrepare, *, num_processes: int) -> list[
     return [*request.arguments[:end], *own, *request.arguments[end:]]
 
 
+def own_arguments(arguments: list[str]) -> list[str]:
+    """Of all arguments of its program those of a person: what `arguments_of_prepare` has added is left out."""
+    end = _end_of_options(arguments)
+    return [*arguments[: end - 2], *arguments[end:]]
+
+
 def _end_of_options(arguments: list[str]) -> int:
     """Where `--` is, after which everything is a source."""
     return arguments.index("--") if "--" in arguments else len(arguments)

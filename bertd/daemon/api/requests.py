@@ -248,17 +248,26 @@ class RequestHandler:
         job = self.job(name)
         return make_clone(job, request, num_retries=self._retries.of_job(job.id).num_allowed)
 
+    def refuse(self, mutation: Mutation, problem: BertdError) -> Answer:
+        """Refuse a submission that cannot even be made, with its row in the audit; or answer it as the first time."""
+        with self.changes.change(mutation, status=201) as change:
+            if change.is_new:
+                raise problem
+        return change.answer
+
     def change_conditions(self, name: str, request: ChangeRequest, mutation: Mutation) -> Answer:
-        """Change when a job may start and run, or its group."""
+        """Change what a job waits for, when it may start and run, or its group."""
         with self.changes.change(mutation) as change:
             if change.is_new:
                 job = self.job(name)
+                if request.after is not None or request.after_any is not None:
+                    self._dependencies.change(job, after=request.after, after_any=request.after_any)
                 times = change_start_times(request, self._start_times.of_job(job.id), job=job, now=time.time())
                 self._start_times.replace(job.id, times)
                 if request.group is not None:
                     self._job_actions.set_group(job, "" if request.group == NONE else request.group)
                 given = request.model_dump(exclude_none=True)
-                change.detail = ", ".join(f"{key} {value}" for key, value in given.items())
+                change.detail = ", ".join(f"{key} {_as_text(value)}" for key, value in given.items())
                 change.finish(self._views.job(self._queue.get(job.id)))
         return change.answer
 
@@ -312,3 +321,7 @@ class RequestHandler:
         if change.is_new:
             shut_down()
         return change.answer
+
+
+def _as_text(value: str | list[str]) -> str:
+    return value if isinstance(value, str) else " ".join(value) or NONE

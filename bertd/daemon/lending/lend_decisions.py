@@ -36,7 +36,7 @@ class Borrower:
     job_id: int
     status: JobStatus
     can_start: bool = True
-    """Enough of the lent devices are there, and in service; and it waits for no time and no group."""
+    """Enough of the lent devices are there, and in service; and it waits for no time, no group and no other job."""
 
 
 @dataclass(frozen=True)

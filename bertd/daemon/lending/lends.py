@@ -57,6 +57,7 @@ class Lends:
         save: SaveJob,
         catch_up: Callable[[Job], None],
         end_t: Callable[[Job, float], float | None],
+        waits_for_others: Callable[[Job], bool],
     ) -> None:
         """Read the lends that an earlier daemon left.
 
@@ -64,6 +65,7 @@ class Lends:
             save: makes a change of a job.
             catch_up: reads what this module wrote into the journal of a run without a runner.
             end_t: when a job with devices ends; None where it is not known.
+            waits_for_others: whether a queued job may not start yet because of other jobs.
         """
         self._database = database
         self._queue = queue
@@ -74,6 +76,7 @@ class Lends:
         self._save = save
         self._catch_up = catch_up
         self._end_t = end_t
+        self._waits_for_others = waits_for_others
         self._start_times = StartTimesTable(database)
         self._logged: dict[int, str] = {}
         """By lend: the error that was logged last."""
@@ -146,10 +149,10 @@ class Lends:
         self._set_reason(lend, step, jobs, now=now)
 
     def _can_start(self, job: Job, lend: Lend, *, drained: Collection[str], now: float) -> bool:
-        """Whether a job of the lend has what it needs; a person may have given it a time or a group meanwhile."""
+        """Whether a job of the lend has what it needs; a person may have it wait for something meanwhile."""
         has_devices = can_start(job, lend, self._inventory, drained=drained)
         waits = job.group_name or reason_to_wait_for_time(self._start_times.of_job(job.id), now=now)
-        return has_devices and not waits
+        return has_devices and not waits and not self._waits_for_others(job)
 
     def _note_those_that_left(self, lend: Lend) -> None:
         leases = self._queue.leases()

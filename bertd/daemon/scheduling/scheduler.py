@@ -102,6 +102,7 @@ class Scheduler:
             save=self._save,
             catch_up=self.catch_up,
             end_t=lambda job, now: durations.end_t(job, now=now),
+            waits_for_others=dependencies.are_unmet,
         )
         """The runs that lend their devices to other jobs."""
         self.outlook = Outlook(

@@ -50,6 +50,7 @@ class SweepActions:
             ShardError: the data set does not exist, is damaged or has too little text.
             CheckpointError: a setting cannot start from the model that it names.
             DeviceError: the machine does not have the devices.
+            SubmissionError: there is no such group, or it allows fewer devices than a setting needs.
             StorageError: the disk is too full.
         """
         spec, name = request.spec, request.sweep_name
@@ -59,6 +60,7 @@ class SweepActions:
             raise RecipeError(f"{name}: [grid]: devices.kind: settings are compared at equal time; give one kind")
         for setting in _unlike_settings(settings):
             self._submissions.admit(setting.recipe, name=f"{name}: setting {setting.number}")
+            self._submissions.require_group(setting.recipe, request.group)
         draft = Sweep(
             id=0,
             state=SweepState.RUNNING,
@@ -69,6 +71,7 @@ class SweepActions:
             priority=request.priority,
             owner_uid=uid,
             created_t=now,
+            group_name=request.group or "",
         )
         with self._database.transaction():
             sweep = self._table.insert(draft, num_settings=len(settings))

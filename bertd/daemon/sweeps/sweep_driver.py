@@ -221,6 +221,7 @@ class SweepDriver:
             recipe_name=sweep.recipe_name,
             overrides=setting.overrides if sets_keep else [*setting.overrides, f"{KEEP_KEY}=1"],
             priority=sweep.priority,
+            group=sweep.group_name or None,
         )
         mark_s = pause_mark_s(spec, setting.recipe, rung=row.rung)
         self._submissions.require_answer(order)

@@ -43,6 +43,7 @@ class SweepViews:
             reason=sweep.reason,
             folder=str(paths.root),
             recipe_name=sweep.recipe_name,
+            group=sweep.group_name or None,
             rungs=spec.rungs,
             end_s=spec.end_s,
             num_settings=len(rows),

@@ -219,6 +219,8 @@ CREATE TABLE job_software (
     digest TEXT NOT NULL REFERENCES software (digest)
 ) STRICT;
 """,
+    # Of all settings of a sweep; empty for none.
+    "ALTER TABLE sweeps ADD COLUMN group_name TEXT NOT NULL DEFAULT '';",
 )
 """What makes each next version of the one before."""
 

@@ -232,3 +232,15 @@ def test_a_part_that_leaves_no_budget_is_named_as_it_was_given(bertd: Bertd, dae
     said = bertd("budget", "7", "-30h")
     assert said.code == 2
     assert "-30h 00m leaves no budget" in said.err
+
+
+def test_what_a_job_waits_for_is_replaced_or_taken_away(bertd: Bertd, daemon: FakeDaemon) -> None:
+    for words, after, after_any in (
+        (["--after", "3,4@0.5"], ["3", "4@0.5"], None),
+        (["--after", "none", "--after-any", "5", "--after-any", "6"], [], ["5", "6"]),
+    ):
+        assert bertd("change", "7", *words).code == 0
+        body = json.loads(daemon.requests[-1].body)
+        assert (body["after"], body["after_any"]) == (after, after_any)
+    said = bertd("change", "7")
+    assert said.code == 2 and "--after" in said.err

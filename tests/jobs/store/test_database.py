@@ -526,3 +526,19 @@ def test_a_queue_of_the_fifteenth_version_gets_the_software_of_jobs(path: Path) 
     assert found is not None
     assert found.bertd == "2"
     database.close()
+
+
+def test_a_queue_of_the_sixteenth_version_gets_the_groups_of_sweeps(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{FIRST_SCHEMA} {''.join(UPGRADES[:15])} PRAGMA user_version = 16;")
+    spec = SweepSpec(name="s", end_s=1.0, rungs=[], fixed={}, grid={"optimizer.peak_lr": [1e-3]})
+    columns = "name, state, reason, spec, recipe_toml, recipe_name, priority, owner_uid, created_t"
+    values = ("s", "running", "", spec.model_dump_json(), "", "r", 0, 0, 0.0)
+    connection.execute(f"INSERT INTO sweeps ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", values)  # noqa: S608
+    connection.commit()
+    connection.close()
+    database = Database(path)
+    table = SweepTable(database, EventLog(database))
+    (sweep,) = table.running()
+    assert (sweep.spec.name, sweep.group_name) == ("s", "")
+    database.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertd.cli.completion import complete_sweep, complete_sweep_file
-from bertd.cli.options import JsonOption, PriorityOption, SocketOption, connect, print_json
+from bertd.cli.options import GroupOption, JsonOption, PriorityOption, SocketOption, connect, print_json
 
 if TYPE_CHECKING:
     from bertd.api.sweep_models import SubmitSweep
@@ -27,6 +27,7 @@ def sweep(
         bool, typer.Option("--dry-run", help="Queue nothing; say what it takes at most: time, devices, disk.")
     ] = False,
     priority: PriorityOption = 0,
+    group: GroupOption = None,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -36,7 +37,7 @@ def sweep(
     """
     from bertd.cli.commands.submitting.sweep_estimate import estimate_sweep, estimate_text
 
-    order, settings = _read_order(file, priority=priority)
+    order, settings = _read_order(file, priority=priority, group=group)
     client = connect(socket)
     if dry_run:
         estimate = estimate_sweep(order.spec, settings, client=client)
@@ -102,7 +103,7 @@ def _require_name_to_cancel(id: str | None, *, cancel: bool) -> None:
         raise typer.BadParameter("name the sweep to cancel", param_hint="--cancel")
 
 
-def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, list[Setting]]:
+def _read_order(file: str, *, priority: int, group: str | None) -> tuple[SubmitSweep, list[Setting]]:
     """The request for a sweep file, and its settings."""
     from bertd.api.sweep_models import SubmitSweep
     from bertd.run.paths import expand_user, find_data_set
@@ -137,5 +138,6 @@ def _read_order(file: str, *, priority: int) -> tuple[SubmitSweep, list[Setting]
         recipe_toml=recipe_toml,
         recipe_name=base.name,
         priority=priority,
+        group=group,
     )
     return order, settings

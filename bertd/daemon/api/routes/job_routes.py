@@ -44,6 +44,7 @@ from bertd.daemon.api.read_request import (
     read_mutation,
 )
 from bertd.daemon.api.views import MAX_LISTED_JOBS
+from bertd.errors import BertdError
 from bertd.jobs.store.audit import Peer
 from bertd.jobs.store.lifecycle import JobAction
 from bertd.records import Record
@@ -168,7 +169,10 @@ async def post_clone(request: Request, id: str, body: CloneRequest, key: Idempot
     """Queue a job like another one, with changes."""
     mutation = await read_mutation(request, key)
     handler = services_of(request).request_handler
-    order = handler.make_clone(id, body, mutation.peer)
+    try:
+        order = handler.make_clone(id, body, mutation.peer)
+    except BertdError as error:
+        return answer_response(handler.refuse(mutation, error))
     problem = await handler.find_problem(order, mutation.peer)
     return answer_response(handler.submit(order, mutation, problem=problem))
 

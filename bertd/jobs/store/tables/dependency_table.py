@@ -1,4 +1,4 @@
-"""Which job waits for which: a table beside the queue's. A job waits only for jobs that exist already: no cycle."""
+"""Which job waits for which: a table beside the queue's. That no job waits for itself is up to the caller."""
 
 from __future__ import annotations
 
@@ -17,13 +17,17 @@ class DependencyTable:
         self._database = database
 
     def insert(self, job_id: int, dependencies: Iterable[Dependency]) -> None:
-        """Make a new job wait, within the transaction that makes it."""
+        """Make a job wait, within the caller's transaction."""
         for dependency in dependencies:
-            assert dependency.on_job_id < job_id
             self._database.execute(
                 "INSERT INTO dependencies (job_id, on_job_id, condition, marker, state) VALUES (?, ?, ?, ?, ?)",
                 (job_id, dependency.on_job_id, dependency.condition, dependency.marker, dependency.state),
             )
+
+    def replace(self, job_id: int, dependencies: Iterable[Dependency]) -> None:
+        """Replace all that a job waits for, within the caller's transaction."""
+        self._database.execute("DELETE FROM dependencies WHERE job_id = ?", (job_id,))
+        self.insert(job_id, dependencies)
 
     def of_job(self, job_id: int) -> list[Dependency]:
         """What a job waits for, or waited for."""

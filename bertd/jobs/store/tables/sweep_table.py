@@ -36,6 +36,8 @@ class Sweep:
     ended_t: float | None = None
     winner: int | None = None
     """Number of the best setting."""
+    group_name: str = ""
+    """The group of its runs; empty for none."""
 
     @property
     def folder_name(self) -> str:
@@ -117,10 +119,10 @@ class SweepTable:
                 )
             cursor = self._database.execute(
                 "INSERT INTO sweeps (name, state, reason, spec, recipe_toml, recipe_name, priority, owner_uid,"
-                " created_t) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " created_t, group_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(name, sweep.state, sweep.reason, sweep.spec.model_dump_json(), sweep.recipe_toml),
-                    *(sweep.recipe_name, sweep.priority, sweep.owner_uid, sweep.created_t),
+                    *(sweep.recipe_name, sweep.priority, sweep.owner_uid, sweep.created_t, sweep.group_name),
                 ),
             )
             assert cursor.lastrowid is not None
