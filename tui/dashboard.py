@@ -26,7 +26,8 @@ from textual.widgets import Input
 from bertd.errors import BertdError
 from tui.actions.job_actions_app import JobActionsApp
 from tui.actions.key_queue import KeyQueue
-from tui.actions.keys import APP_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, guarded_keys
+from tui.actions.keys import APP_KEYS, CHART_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, guarded_keys
+from tui.charts.chart_view import ChartView, CurvesRequest
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Role
 from tui.drawing.partial_update import crop_update, whole_update
@@ -216,7 +217,11 @@ class Dashboard(JobActionsApp):
         self._change_display_options(replace(self._display_options, log_y=not self._display_options.log_y))
 
     def action_toggle_zoom(self) -> None:
-        """Toggle the x axis between the whole budget and the spent part."""
+        """Leave the zoom and the cursor; without any, toggle between the whole budget and the spent part."""
+        chart = self._display_options.chart
+        if not chart.is_whole:
+            self.change_chart(chart.whole())
+            return
         self._change_display_options(
             replace(self._display_options, whole_budget=not self._display_options.whole_budget)
         )
@@ -243,6 +248,31 @@ class Dashboard(JobActionsApp):
             return
         self._show_message(f"wrote {' and '.join(str(path) for path in written)}")
 
+    def change_chart(self, chart: ChartView) -> None:
+        """Draw the charts so, at once from what is known; curves that the daemon must be asked for come later."""
+        before = self._display_options.chart
+        self._change_display_options(replace(self._display_options, chart=chart))
+        if chart.request != before.request:
+            self._request_curves(chart.request)
+
+    @work(group="curves", exclusive=True)
+    async def _request_curves(self, request: CurvesRequest) -> None:
+        try:
+            await asyncio.to_thread(self._feed.show_curves, request)
+        except BertdError as error:
+            self._show_message(f"the curves: {error}", role=Role.BAD)
+            return
+        self.show_newest()
+
+    async def show_at(self, step: int) -> None:
+        """Show the Run screen, with the chart's cursor at a step."""
+        from tui.screens.run import RunScreen
+
+        await self.action_show_view("run")
+        screen = self._get_status_screen("run")
+        assert isinstance(screen, RunScreen)
+        screen.move_cursor_to_step(step)
+
     async def action_show_help(self) -> None:
         """Show all keys."""
         from tui.screens.help import HelpScreen
@@ -253,5 +283,6 @@ class Dashboard(JobActionsApp):
         """All actions by name, for the command palette."""
         queue = QUEUE_KEYS if self._current_status_screen.chosen_job_id is not None else []
         acting = [] if self._display_options.is_readonly else [*JOB_KEYS, *queue]
-        for key in [*acting, *VIEW_KEYS, *LIST_KEYS[:1], *APP_KEYS]:
-            yield SystemCommand(key.title, key.meaning, partial(self.run_action, key.action))
+        charts = CHART_KEYS if self.current_mode == "run" else []
+        for key in [*acting, *VIEW_KEYS, *charts, *LIST_KEYS[:1], *APP_KEYS]:
+            yield SystemCommand(key.title, key.meaning or key.title, partial(self.run_action, key.action))

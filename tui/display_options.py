@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from tui.charts.chart_view import ChartView
 from tui.drawing.glyphs import UNICODE, Glyphs
 from tui.drawing.lines import Line
 from tui.palettes import DEFAULT_PALETTE
@@ -19,6 +20,8 @@ class DisplayOptions:
     has_color: bool = True
     log_y: bool = False
     """Loss on a logarithmic axis."""
+    chart: ChartView = ChartView()
+    """Axis, window and cursor of the charts."""
     whole_budget: bool = False
     """The x axis covers the whole budget, not only the spent part."""
     is_readonly: bool = False

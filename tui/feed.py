@@ -30,9 +30,13 @@ from bertd.api.models import (
     StatusView,
     SubmitFinetune,
 )
-from bertd.errors import BertdError, RunFolderError, StillReadingError, UnknownJobError
+from bertd.errors import BertdError, RunFolderError, UnknownJobError
+from tui.charts.chart_data import ChartData
+from tui.charts.chart_view import CurvesRequest
+from tui.charts.reference import Reference, reference_of_run
+from tui.curve_reader import POINTS, CurveReader, with_event
 from tui.device_history import DeviceHistory, add_sample
-from tui.snapshot import CURVES, ENDED_STATES, Link, LinkState, Place, Snapshot, find_shown_run
+from tui.snapshot import ENDED_STATES, Link, LinkState, Place, Snapshot, find_shown_run
 
 if TYPE_CHECKING:
     from bertd.api.sweep_models import SweepView
@@ -40,8 +44,6 @@ if TYPE_CHECKING:
 if TYPE_CHECKING:
     from bertd.api.ssh_forward import SshForward
 
-POINTS = 240
-"""Points requested per curve: a cell has two dots across, so this fills a chart 120 cells wide."""
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 2.0
 _MAX_EVENTS = 500
@@ -66,6 +68,7 @@ class _ReceivedState:
     curves_note: str = ""
     """Why the daemon has no curves yet."""
     events: tuple[EventView, ...] = ()
+    charts: ChartData = field(default_factory=ChartData)
     run_id: str | None = None
     """The run that the user selected."""
     kept_run: RunView | None = None
@@ -82,6 +85,9 @@ class SocketFeed:
         """A socket of another machine is forwarded as long as the feed is open."""
         self._forward = None if isinstance(socket, Path) else socket
         self._client = Client(socket) if isinstance(socket, Path) else socket.make_client()
+        self._curve_reader = CurveReader(self._client)
+        self._curves_request = CurvesRequest()
+        self._has_new_scores = False
         self._received = _ReceivedState()
         self._curves_fetched_at = self._kept_run_fetched_at = 0.0
         self._curves_progress = -1.0
@@ -128,6 +134,7 @@ class SocketFeed:
             curves_note=received.curves_note,
             events=received.events,
             device_history=received.device_history,
+            charts=received.charts,
         )
 
     def wait_until(self, condition: Callable[[Snapshot], bool], *, timeout_s: float) -> bool:
@@ -141,6 +148,22 @@ class SocketFeed:
 
     def choose(self, name: str) -> None:
         """Do nothing: this is one daemon's feed."""
+
+    def show_curves(self, request: CurvesRequest) -> None:
+        """Request the shown run's curves on this axis, from now on."""
+        before, self._curves_request = self._curves_request, request
+        run = self.snapshot().run
+        if run is None:
+            return
+        if replace(request, window=None) != replace(before, window=None):
+            series = self._fetch_series(run)
+            if self._curves_request == request:
+                self._update(series=series)
+        self._refresh_window(run)
+
+    def read_reference(self, run_id: str, name: str) -> Reference:
+        series = self._client.series(run_id, x="progress", points=POINTS, columns=["validation"])
+        return reference_of_run(series, name=name)
 
     def open_run(self, run_id: str) -> None:
         """Request this run and its curves, and show it from now on."""
@@ -276,7 +299,7 @@ class SocketFeed:
         is_another = received.status is not None and received.status.version.state_dir != status.version.state_dir
         if not received.events or is_another or self._last_event_id > newest:
             self._last_event_id = newest
-            self._update(events=tuple(status.events), series=None)
+            self._update(events=tuple(status.events), series=None, charts=ChartData())
             if is_another:
                 self._update(run_id=None, kept_run=None)
 
@@ -309,28 +332,49 @@ class SocketFeed:
         self._last_event_id = event.id
         events = (*self._received.events[1 - _MAX_EVENTS :], event)
         self._update(state=LinkState.LIVE, last_message_at=time.monotonic(), events=events)
+        with self._changed:
+            self._update(charts=with_event(self._received.charts, event))
+        self._has_new_scores |= event.type == "score" and event.run_id == self._received.charts.run_id
 
     def _refresh_curves(self) -> None:
         """Request the curves again if the chart would change."""
         run = self.snapshot().run
         if run is None:
             return
-        received = self._received.series
+        received, request = self._received.series, self._curves_request
         is_same = received is not None and received.run_id == run.id
-        if is_same and not self._are_curves_due(run):
-            return
-        series = self._fetch_series(run)
-        if self.snapshot().run == run:
-            self._update(series=series)
+        if not is_same or self._are_curves_due(run):
+            series = self._fetch_series(run)
+            if self.snapshot().run == run and self._curves_request == request:
+                self._update(series=series)
+            self._refresh_window(run)
+        self._refresh_charts(run)
+
+    def _refresh_window(self, run: RunView) -> None:
+        """Request the curves in the chosen window again."""
+        request = self._curves_request
+        zoomed = self._curve_reader.read_window(run, request)
+        if self.snapshot().run == run and self._curves_request == request:
+            self._update_charts(zoomed=zoomed)
+
+    def _refresh_charts(self, run: RunView) -> None:
+        """Request the run's events, scores and recipe once, and its scores when there is a new one."""
+        reader, is_new = self._curve_reader, self._received.charts.run_id != run.id
+        if is_new:
+            self._update_charts(run_id=run.id, events=reader.read_events(run.id), recipe=None)
+        if is_new or self._has_new_scores:
+            self._has_new_scores = False
+            self._update_charts(scores=reader.read_scores(run.id))
+        if is_new:
+            self._update_charts(recipe=reader.read_recipe(run.id))
+
+    def _update_charts(self, **changes: Any) -> None:
+        with self._changed:
+            self._update(charts=replace(self._received.charts, **changes))
 
     def _fetch_series(self, run: RunView) -> SeriesView:
         """The run's curves; a deleted run has none, nor has one whose journal the daemon still reads."""
-        note = ""
-        try:
-            series = self._client.series(run.id, x="progress", points=POINTS, columns=CURVES)
-        except (UnknownJobError, RunFolderError, StillReadingError) as error:
-            series = SeriesView(run_id=run.id, x="progress", columns={})
-            note = str(error) if isinstance(error, StillReadingError) else ""
+        series, note = self._curve_reader.read_whole(run, self._curves_request)
         self._update(curves_note=note)
         self._curves_fetched_at, self._curves_progress = time.monotonic(), run.budget.progress
         return series
@@ -359,12 +403,16 @@ def fetch_snapshot(socket: Path | SshForward) -> Snapshot:
 def _fetch_snapshot(client: Client) -> Snapshot:
     status = client.status()
     run = find_shown_run(status, None, None)
-    series, note = None, ""
+    series, note, charts = None, "", ChartData()
     if run is not None:
-        try:
-            series = client.series(run.id, x="progress", points=POINTS, columns=CURVES)
-        except StillReadingError as error:
-            note = str(error)
+        reader = CurveReader(client)
+        series, note = reader.read_whole(run, CurvesRequest())
+        charts = ChartData(
+            run_id=run.id,
+            events=reader.read_events(run.id),
+            scores=reader.read_scores(run.id),
+            recipe=reader.read_recipe(run.id),
+        )
     return Snapshot(
         now=time.time(),
         link=Link(LinkState.LIVE),
@@ -372,4 +420,5 @@ def _fetch_snapshot(client: Client) -> Snapshot:
         series=series,
         curves_note=note,
         events=tuple(status.events),
+        charts=charts,
     )

@@ -16,6 +16,9 @@ _COLOR_BLIND = {
     "waiting": "#e69f00",
     "bad": "#d55e00",
     "train": "#4f7f9f",
+    "smoothed": "#56b4e9",
+    "forecast": "#cc79a7",
+    "reference": "#009e73",
     "validation": "#e69f00",
     "curve": "#56b4e9",
 }
@@ -29,6 +32,9 @@ _DARK = {
     "waiting": "#d29922",
     "bad": "#ff7b72",
     "train": "#6ca0d0",
+    "smoothed": "#a5d6ff",
+    "forecast": "#d2a8ff",
+    "reference": "#56d364",
     "validation": "#f0b72f",
     "curve": "#58a6ff",
 }
@@ -42,6 +48,9 @@ _LIGHT = {
     "waiting": "#7d4e00",
     "bad": "#b3121d",
     "train": "#3d7ab0",
+    "smoothed": "#0550ae",
+    "forecast": "#8250df",
+    "reference": "#116329",
     "validation": "#9a5b00",
     "curve": "#0550ae",
 }

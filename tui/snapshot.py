@@ -25,6 +25,9 @@ from bertd.api.models import (
     SubmitFinetune,
 )
 from bertd.records import JobState, PauseKind
+from tui.charts.chart_data import ChartData
+from tui.charts.chart_view import CurvesRequest
+from tui.charts.reference import Reference
 from tui.device_history import DeviceHistory
 
 if TYPE_CHECKING:
@@ -85,6 +88,9 @@ class Snapshot:
     """Why there are no curves yet; empty if there are."""
     events: tuple[EventView, ...] = field(default=())
     """The newest events, oldest first."""
+
+    charts: ChartData = field(default_factory=ChartData)
+    """What the charts show besides."""
 
     kept_run: RunView | None = None
     """The newest view of the run that was shown last; the status may no longer have it."""
@@ -174,6 +180,13 @@ class Feed(Protocol):
 
     def select_run(self, run_id: str) -> None:
         """Show this run from now on, which the status has; its curves come with the next tick."""
+
+    def show_curves(self, request: CurvesRequest) -> None:
+        """Request the shown run's curves on this axis, from now on. Blocks."""
+
+    def read_reference(self, run_id: str, name: str) -> Reference:
+        """The validation losses of a run, to compare with under this name. Blocks."""
+        ...
 
     def choose(self, name: str) -> None:
         """Show the daemon of this name from now on, where several are followed."""

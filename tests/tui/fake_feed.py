@@ -21,6 +21,8 @@ from bertd.api.models import (
 from bertd.api.sweep_models import SweepView
 from bertd.errors import BertdError, DaemonUnreachableError, UnknownJobError
 from bertd.records import JobState
+from tui.charts.chart_view import CurvesRequest
+from tui.charts.reference import Reference
 from tui.simulated.feed import SimulatedFeed
 from tui.snapshot import Link, LinkState, Place, Snapshot
 
@@ -46,6 +48,8 @@ class FakeFeed:
         """Runs that the status leaves out."""
         self.older_jobs: list[JobView] = []
         """Jobs that the status leaves out."""
+        self.simulation = SimulatedFeed(clock=lambda: NOW)
+        """Has the curves."""
         self.scored: list[ScoreView] = []
         self.details: dict[int, JobView] = {}
         """What a request for a single job answers; others answer as the list has them."""
@@ -72,6 +76,17 @@ class FakeFeed:
 
     def choose(self, name: str) -> None:
         self.asked.append(("choose daemon", name))
+
+    def show_curves(self, request: CurvesRequest) -> None:
+        self.asked.append(("curves", request))
+        whole, zoomed = self.simulation.read_curves(request)
+        self.current = replace(self.current, series=whole, charts=replace(self.current.charts, zoomed=zoomed))
+
+    def read_reference(self, run_id: str, name: str) -> Reference:
+        self.asked.append(("reference", run_id))
+        if self.refusal is not None:
+            raise self.refusal
+        return self.simulation.read_reference(run_id, name)
 
     def open_run(self, run_id: str) -> None:
         self.asked.append(("open", run_id))

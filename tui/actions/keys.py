@@ -62,8 +62,22 @@ VIEW_KEYS = [
     KeyBinding("n", "next_run", "Next run", "show another run"),
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),
     KeyBinding("w", "write_view", "Write the view", "write this view as SVG, its figures as CSV"),
-    KeyBinding("z", "toggle_zoom", "Whole budget", "x axis: whole budget, or the spent part"),
+    KeyBinding("z", "toggle_zoom", "Whole budget", "all; then the whole budget or the spent part"),
 ]
+CHART_KEYS = [
+    KeyBinding("t,x", "screen.next_axis", "Next x axis", "x axis: budget, steps, tokens, time"),
+    KeyBinding("s", "screen.next_smoothing", "Smoothing", "smoothing: weak, medium, strong, none"),
+    KeyBinding("plus,equals_sign", "screen.zoom(True)", "Zoom in", "zoom in at the cursor", label="+"),
+    KeyBinding("minus", "screen.zoom(False)", "Zoom out", "zoom out", label="-"),
+    KeyBinding("left", "screen.move_cursor(-1)", "Cursor left", "cursor with the values there", label="left, right"),
+    KeyBinding("right", "screen.move_cursor(1)", "Cursor right", ""),
+    KeyBinding("shift+left", "screen.move_cursor(-10)", "Cursor far left", "cursor by ten columns", label="shift+left"),
+    KeyBinding("shift+right", "screen.move_cursor(10)", "Cursor far right", ""),
+    KeyBinding("comma", "screen.pan(-1)", "Pan left", "move the zoomed part", label=", ."),
+    KeyBinding("full_stop", "screen.pan(1)", "Pan right", ""),
+    KeyBinding("m", "screen.choose_reference", "Compare with", "compare with another run, or the paper"),
+]
+"""Of the charts, in Run."""
 LIST_KEYS = [
     KeyBinding("slash", "search", "Search", "search the log; filter queue, scores, events", label="/"),
     KeyBinding("up,down,j,k", "", "", "move by a line", label="up, down"),

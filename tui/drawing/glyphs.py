@@ -32,6 +32,8 @@ class Glyphs:
     celsius: str
     levels: str
     """Heights of a sparkline, from nothing to full."""
+    shade: str
+    """Fills the part of a chart in which nothing was charged."""
     is_braille: bool
     """Whether curves are drawn with 2 x 4 braille dots per cell, else with one letter per cell."""
 
@@ -63,6 +65,7 @@ UNICODE = Glyphs(
     legend="━━",
     celsius="°C",
     levels="▁▂▃▄▅▆▇█",
+    shade="░",
     is_braille=True,
 )
 
@@ -93,6 +96,7 @@ ASCII = Glyphs(
     legend="",
     celsius="C",
     levels="_.:-=+*#",
+    shade="'",
     is_braille=False,
 )
 

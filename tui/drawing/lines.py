@@ -33,7 +33,13 @@ class Role(StrEnum):
     BAD = "bad"
     KEY = "key"
     TRAIN = "train"
+    """Single steps; their smoothed curve is SMOOTHED."""
+    SMOOTHED = "smoothed"
     VALIDATION = "validation"
+    FORECAST = "forecast"
+    """What is projected: the loss, the learning rate ahead."""
+    REFERENCE = "reference"
+    """The curve of another run, or a published one."""
     CURVE = "curve"
     """The only curve of its chart."""
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from bertd.api.models import RunView, SeriesAxis
 from bertd.run.amounts.durations import format_duration
+from tui.charts.axis_labels import share_label
 from tui.comparison import AXIS_TEXTS, MAX_COMPARED, Comparison, find_repetitions, loss_error
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import loss, percent, short_count
@@ -15,7 +16,6 @@ from tui.drawing.glyphs import ASCII, state_role
 from tui.drawing.lines import Line, Role, Span, cell, heading, line, wrap_words
 from tui.drawing.plot import Curve, Plot
 from tui.drawing.ticks import Scale, linear_scale, log_scale
-from tui.panels.loss import share_label
 from tui.recipe_keys import find_differences
 
 _ROLES = (

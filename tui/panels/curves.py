@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from bertd.api.models import SeriesView
 from bertd.records import StepRecord
+from tui.charts.axis_labels import x_label, x_ticks
+from tui.charts.axis_map import AxisMap
+from tui.charts.chart_range import x_scale
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import format_learning_rate, short_count, significant
 from tui.drawing.lines import Line, Role, heading, line
 from tui.drawing.plot import Curve, DrawingCache, Plot
 from tui.drawing.ticks import linear_scale
-from tui.panels.loss import budget_scale, budget_ticks, curve_points, share_label
 from tui.snapshot import Snapshot
 
 
@@ -31,20 +32,27 @@ class CurvePanel:
         figure = line((self.format_newest(step), Role.STRONG)) if step else Line()
         head = heading(self.title, figure, width=width, rule=options.glyphs.rule)
         series, rows = snapshot.series, height - 1
-        body = self._cache.lines(series, options, width, rows, draw=lambda: self._chart(series, options, width, rows))
+        body = self._cache.lines(series, options, width, rows, draw=lambda: self._chart(snapshot, options, width, rows))
         return [head, *body][:height]
 
-    def _chart(self, series: SeriesView | None, options: DisplayOptions, width: int, height: int) -> list[Line]:
-        points = curve_points(series, self.column)
-        if not points:
+    def _chart(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
+        run, series = snapshot.run, snapshot.series
+        points = series.columns.get(self.column, []) if series is not None else []
+        if run is None or series is None or not points:
             return []
-        x = budget_scale(points, options)
+        x = x_scale(
+            options.chart,
+            series.x,
+            AxisMap(run, series, now=snapshot.state_t),
+            is_whole_budget=options.whole_budget,
+        )
         plot = Plot(
             curves=[Curve(points, Role.CURVE)],
             x=x,
             y=linear_scale([y for _, y in points], from_zero=True),
-            x_label=share_label,
-            x_ticks=budget_ticks(x, width),
+            x_label=x_label(series.x),
+            x_ticks=x_ticks(series.x, x, width),
+            cursor=options.chart.cursor if options.chart.axis == series.x else None,
         )
         return plot.draw(width=width, height=height, glyphs=options.glyphs)
 

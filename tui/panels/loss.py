@@ -1,4 +1,4 @@
-"""Training and validation loss over the budget."""
+"""Training and validation loss, with the events of the run below and a reference beside."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import math
 from collections.abc import Sequence
 
 from bertd.api.models import RunView, SeriesView
+from bertd.records import JobState
+from tui.charts.axis_labels import x_label, x_ticks
+from tui.charts.axis_map import AxisMap
+from tui.charts.chart_range import loss_scale, merged, x_scale
+from tui.charts.chart_view import AXIS_NAMES
+from tui.charts.cursor import cursor_lines
+from tui.charts.event_marks import EventMark, event_marks
+from tui.charts.reference import find_lead, lead_text, sampled
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import loss
-from tui.drawing.lines import Line, Role, heading, join_lines, line
-from tui.drawing.plot import Curve, DrawingCache, Plot
-from tui.drawing.ticks import Scale, linear_scale, log_scale
+from tui.drawing.lines import Line, Role, Span, heading, join_lines, line
+from tui.drawing.plot import Curve, DrawingCache, Mark, Plot
 from tui.snapshot import Snapshot
 
-_X_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Shares of the budget at which the x axis may end."""
-_UNSCALED_SHARE = 0.1
-"""First part of the visible curve that may exceed the y axis, so that a steep start does not flatten the rest."""
-
-Points = Sequence[tuple[float, float]]
+_MIN_MARK_ROW_HEIGHT = 9
+"""A chart with fewer lines has its events in the free cells of the x axis."""
+_MIN_NOTE_HEIGHT = 5
+_REFERENCE_POINTS = 120
 
 
 class LossPanel:
@@ -26,80 +31,168 @@ class LossPanel:
 
     def __init__(self) -> None:
         self._cache = DrawingCache()
+        self._map: tuple[SeriesView | None, RunView, AxisMap] | None = None
 
     def draw(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         run, series = snapshot.run, snapshot.series
-        title = heading("Loss", _legend_line(run, options) if run else Line(), width=width, rule=options.glyphs.rule)
+        if run is None:
+            return [heading("Loss", Line(), width=width, rule=options.glyphs.rule)]
+        axis = series.x if series is not None else options.chart.axis
+        name = "Loss" if axis == "progress" else f"Loss by {AXIS_NAMES[axis]}"
         if snapshot.curves_note:
+            title = heading(name, _legend(run, options, width), width=width, rule=options.glyphs.rule)
             return [title, line((snapshot.curves_note, Role.MUTED))][:height]
+        axis_map = self.axis_map(snapshot)
+        marks = _marks(snapshot, run, axis_map)
+        right, notes = self._texts(snapshot, run, axis_map, marks, options, width - len(name) - 3)
+        title = heading(name, right, width=width, rule=options.glyphs.rule)
         rows = height - 1
-        return [
-            title,
-            *self._cache.lines(series, options, width, rows, draw=lambda: _chart(series, options, width, rows)),
-        ][:height]
+        if notes and height >= _MIN_NOTE_HEIGHT:
+            rows -= 1
+        else:
+            notes = []
+        data, is_paused = snapshot.charts, run.state is JobState.PAUSED
+        minute = int(snapshot.state_t / 60) if is_paused else 0
+        chart = self._cache.lines(
+            series,
+            data.zoomed,
+            data.events,
+            axis_map,
+            options,
+            width,
+            rows,
+            minute,
+            draw=lambda: _chart(snapshot, run, axis_map, marks, options, width, rows),
+        )
+        return [title, *notes, *chart][:height]
+
+    def axis_map(self, snapshot: Snapshot) -> AxisMap:
+        """Where things are on the x axis; made again when new curves came or the budget changed."""
+        run, series = snapshot.run, snapshot.series
+        assert run is not None
+        known = self._map
+        if known is None or known[0] is not series or known[1].id != run.id or _budget_changed(known[1], run):
+            known = self._map = (series, run, AxisMap(run, series, now=snapshot.state_t))
+        return known[2]
+
+    def _texts(
+        self,
+        snapshot: Snapshot,
+        run: RunView,
+        axis_map: AxisMap,
+        marks: Sequence[EventMark],
+        options: DisplayOptions,
+        width: int,
+    ) -> tuple[Line, list[Line]]:
+        """What the heading has at its end, and the line below it: the values at the cursor, else the newest ones and
+        how far the run is ahead of the reference."""
+        chart, series = options.chart, snapshot.series
+        if chart.cursor is not None and series is not None and series.x == chart.axis:
+            shown = x_scale(chart, series.x, axis_map, is_whole_budget=options.whole_budget)
+            curves = merged(series, snapshot.charts.zoomed)
+            reach = (shown.high - shown.low) / max(10, width)
+            return cursor_lines(curves, chart.cursor, axis_map, marks, reach=reach, width=width)
+        return _legend(run, options, width), _reference_note(run, options)
 
 
-def _chart(series: SeriesView | None, options: DisplayOptions, width: int, height: int) -> list[Line]:
-    train, validation = curve_points(series, "loss"), curve_points(series, "validation")
-    if not train and not validation:
+def _budget_changed(before: RunView, after: RunView) -> bool:
+    known = before.budget.remaining_s is None, before.budget.amount, before.end is None
+    return known != (after.budget.remaining_s is None, after.budget.amount, after.end is None)
+
+
+def _marks(snapshot: Snapshot, run: RunView, axis_map: AxisMap) -> list[EventMark]:
+    if snapshot.series is None or snapshot.charts.run_id != run.id:
+        return []
+    return event_marks(
+        snapshot.charts.events, run_id=run.id, job_id=run.job_id, axis_map=axis_map, axis=snapshot.series.x
+    )
+
+
+def _chart(
+    snapshot: Snapshot,
+    run: RunView,
+    axis_map: AxisMap,
+    marks: Sequence[EventMark],
+    options: DisplayOptions,
+    width: int,
+    height: int,
+) -> list[Line]:
+    series, chart = snapshot.series, options.chart
+    if series is None or not any(series.columns.values()):
         return [line(("no step yet", Role.MUTED))]
-    x = budget_scale(train or validation, options)
+    axis = series.x
+    curves = merged(series, snapshot.charts.zoomed)
+    steps, validation = curves.columns.get("loss", []), curves.columns.get("validation", [])
+    smoothed = curves.smoothed.get("loss", [])
+    reference = _reference_points(axis_map, series, options)
+    x = x_scale(chart, axis, axis_map, is_whole_budget=options.whole_budget)
+    paused_until = snapshot.state_t if run.state is JobState.PAUSED else None
     plot = Plot(
         curves=[
-            Curve(train, Role.TRAIN, letter=".", is_light=not options.has_color),
+            Curve(reference, Role.REFERENCE, letter="g", is_light=True),
+            Curve(steps, Role.TRAIN, letter=".", is_light=not options.has_color),
+            Curve(smoothed, Role.SMOOTHED, letter="~"),
             Curve(validation, Role.VALIDATION, letter="o"),
         ],
         x=x,
-        y=_loss_scale(train, validation, options),
-        x_label=share_label,
-        x_ticks=budget_ticks(x, width),
+        y=loss_scale(steps, smoothed, [validation, reference], x, options),
+        x_label=x_label(axis),
+        x_ticks=x_ticks(axis, x, width),
+        marks=[Mark(mark.x, mark.symbol, mark.role, mark.rank) for mark in marks],
+        has_mark_row=height >= _MIN_MARK_ROW_HEIGHT and bool(marks),
+        shaded=[(pause.low, pause.high) for pause in axis_map.pauses(axis, paused_until=paused_until)],
+        cursor=chart.cursor if chart.axis == axis else None,
     )
     return plot.draw(width=width, height=height, glyphs=options.glyphs)
 
 
-def curve_points(series: SeriesView | None, column: str) -> Points:
-    """A curve's points; empty if there is no such curve."""
-    return series.columns.get(column, []) if series else []
+def _reference_points(axis_map: AxisMap, series: SeriesView, options: DisplayOptions) -> list[tuple[float, float]]:
+    """The reference's losses where this run has, or will have, the same share of its budget."""
+    reference = options.chart.reference
+    if reference is None:
+        return []
+    points = sampled(reference, num_points=_REFERENCE_POINTS)
+    placed = [(axis_map.find(series.x, by="progress", value=share), y) for share, y in points]
+    return [(x, y) for x, y in placed if x is not None]
 
 
-def budget_scale(points: Points, options: DisplayOptions) -> Scale:
-    """The whole budget, or the smallest round share of it that covers the spent part."""
-    spent = points[-1][0] if points else 0.0
-    return Scale(0.0, 1.0 if options.whole_budget else next((end for end in _X_ENDS if spent <= end), 1.0))
+def _reference_note(run: RunView, options: DisplayOptions) -> list[Line]:
+    reference = options.chart.reference
+    if reference is None:
+        return []
+    symbol = (f"{options.glyphs.legend} " if options.glyphs.legend else "g ", Role.REFERENCE)
+    lead = find_lead(run, reference)
+    if lead is None:
+        text, role = f"{reference.name}: no loss at the share of the budget of this run's newest validation", Role.MUTED
+    else:
+        text, role = lead_text(lead, reference), Role.GOOD if lead.nats >= 0 else Role.WAITING
+    source = f"  {reference.source}" if reference.source else ""
+    return [line(symbol, (text, role), (source, Role.MUTED))]
 
 
-def budget_ticks(x: Scale, width: int) -> list[float]:
-    """Round shares of the budget, as many as fit."""
-    return x.ticks(max(2, min(10, width // 12)))
+def _legend(run: RunView, options: DisplayOptions, width: int) -> Line:
+    """The legend with the newest value of each curve, in the longest form that fits."""
+    for words in (("train ", "validation ", True), ("train ", "val ", False), ("", "", False)):
+        text = _legend_line(run, options, *words)
+        if text.width <= width:
+            return text
+    return text
 
 
-def share_label(share: float) -> str:
-    """Label of a tick on the budget axis."""
-    return f"{100 * share:.3g} %"
-
-
-def _loss_scale(train: Points, validation: Points, options: DisplayOptions) -> Scale:
-    settled = [y for x, y in train if math.isfinite(y) and x >= _UNSCALED_SHARE * train[-1][0]]
-    values = [y for _, y in train if math.isfinite(y)]
-    if settled and max(values) - min(settled) > 4 * (max(settled) - min(settled)):
-        values = settled
-    values += [y for _, y in (*train[-1:], *validation[-1:]) if math.isfinite(y)]
-    return log_scale(values) if options.log_y else linear_scale(values)
-
-
-def _legend_line(run: RunView, options: DisplayOptions) -> Line:
-    """The legend, with the newest value of each curve."""
+def _legend_line(run: RunView, options: DisplayOptions, train: str, validation: str, has_best: bool) -> Line:
     parts: list[Line] = []
     legend = options.glyphs.legend
+    role = Role.SMOOTHED if options.chart.smoothing else Role.TRAIN
     if run.step is not None:
-        symbol = [(f"{legend} ", Role.TRAIN)] if legend else [(". ", Role.TRAIN)]
-        parts.append(line(*symbol, ("train ", Role.MUTED), loss(run.step.loss)))
+        symbol = Span(f"{legend} " if legend else ". ", role)
+        parts.append(line(symbol, (train, Role.MUTED), loss(run.step.loss)))
     if run.validation is not None:
-        symbol = [(f"{legend} ", Role.VALIDATION)] if legend else [("o ", Role.VALIDATION)]
+        symbol = Span(f"{legend} " if legend else "o ", Role.VALIDATION)
         best = run.best_validation
-        tail = f" best {loss(best)}" if best is not None and best < run.validation.loss else ""
+        is_worse = best is not None and math.isfinite(best) and best < run.validation.loss
+        tail = f" best {loss(best)}" if best is not None and is_worse and has_best else ""
         parts.append(
-            line(*symbol, ("validation ", Role.MUTED), (loss(run.validation.loss), Role.STRONG), (tail, Role.MUTED))
+            line(symbol, (validation, Role.MUTED), (loss(run.validation.loss), Role.STRONG), (tail, Role.MUTED))
         )
     parts.append(line(("log", Role.MUTED)) if options.log_y else Line())
     return join_lines(parts, separator="   ")

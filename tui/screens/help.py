@@ -10,7 +10,18 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from tui.actions.keys import APP_KEYS, COMPARE_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, KeyBinding
+from tui.actions.keys import (
+    APP_KEYS,
+    CHART_KEYS,
+    COMPARE_KEYS,
+    DEVICE_KEYS,
+    JOB_KEYS,
+    LIST_KEYS,
+    QUEUE_KEYS,
+    VIEW_KEYS,
+    KeyBinding,
+)
+from tui.charts.event_marks import LEGEND
 from tui.display_options import DisplayOptions
 
 _ACTING = [
@@ -20,11 +31,13 @@ _ACTING = [
 ]
 _LOOKING = [
     ("Views", VIEW_KEYS),
+    ("Charts, in Run", CHART_KEYS),
     ("Only in Compare (7)", COMPARE_KEYS),
     ("Lists, log and dialogs", LIST_KEYS),
     ("", APP_KEYS),
 ]
 _NOTES = (
+    f"Below the loss: {LEGEND}.",
     "A pasted text never acts. u and d do not ask: each undoes the other.",
     "Only running time is charged to the budget; pauses are not.",
 )
@@ -52,7 +65,9 @@ class HelpScreen(ModalScreen[None]):
             for title, keys in self._sections:
                 if title:
                     yield Static(title, classes="dialog-title")
-                yield Static("\n".join(_key_line(key) for key in keys), classes="dialog-keys", markup=False)
+                yield Static(
+                    "\n".join(_key_line(key) for key in keys if key.meaning), classes="dialog-keys", markup=False
+                )
             yield Static("\n".join(_NOTES), classes="dialog-note")
 
     def action_scroll(self, how: str) -> None:

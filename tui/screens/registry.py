@@ -45,4 +45,4 @@ def make_screen(name: str, feed: Feed) -> StatusScreen:
         case _:
             from tui.screens.run import RunScreen
 
-            return RunScreen()
+            return RunScreen(feed)

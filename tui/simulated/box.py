@@ -6,14 +6,14 @@ often it was read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bertd.api.models import EventView, JobView, SubmitFinetune
 from bertd.errors import TransitionError, UnknownJobError
 from bertd.records import JobKind, JobState, PauseKind
 from bertd.run.paths import step_folder_name
 from tui.drawing.formatting import loss
-from tui.simulated.curves import VALIDATE_EVERY, validation_loss
+from tui.simulated.curves import CRASH_PROGRESS, PAUSE_PROGRESS, VALIDATE_EVERY, validation_loss
 
 RUN_ID = "12-academic-large"
 JOB_ID = 12
@@ -41,6 +41,15 @@ _FINETUNE_ACTIONS = {
 """For a finetuning: allowed states, next state, reason; empty: why it waits."""
 
 
+@dataclass(frozen=True)
+class Downtime:
+    """A time in which nothing was charged."""
+
+    charged_s: float
+    """Charged until then."""
+    seconds: float
+
+
 @dataclass
 class SimulatedBox:
     """The whole state; `epoch` is the time at which the simulation begins."""
@@ -61,7 +70,11 @@ class SimulatedBox:
     drained: dict[str, str] = field(default_factory=dict)
     """By device id: who took it out of service."""
 
+    downtimes: list[Downtime] = field(default_factory=list)
+    """In order of time; those before the simulation are a pause over dinner and a restart."""
+
     def __post_init__(self) -> None:
+        self.downtimes += [Downtime(CRASH_PROGRESS * BUDGET_S, 260.0), Downtime(PAUSE_PROGRESS * BUDGET_S, 2591.0)]
         self.now = self.changed_t = self.epoch
         self.saved_t = self.epoch - 130.0
         self._add_initial_jobs()
@@ -107,8 +120,17 @@ class SimulatedBox:
             until = min(now, self._next_change_time())
             if self.state in (JobState.RUNNING, JobState.PAUSING):
                 self.charged_s = min(BUDGET_S, self.charged_s + until - self.now)
+            else:
+                self._add_downtime(until - self.now)
             self.now = until
             self._apply_due_changes()
+
+    def _add_downtime(self, seconds: float) -> None:
+        newest = self.downtimes[-1]
+        if newest.charged_s == self.charged_s:
+            self.downtimes[-1] = replace(newest, seconds=newest.seconds + seconds)
+        else:
+            self.downtimes.append(Downtime(self.charged_s, seconds))
 
     def apply_action(self, action: str, job_id: int) -> JobView:
         """Apply a user's action.
@@ -317,7 +339,7 @@ class SimulatedBox:
 
     def _save(self, why: str) -> None:
         self.saved_s, self.saved_t = self.charged_s, self.now
-        self._append_event("checkpoint", _checkpoint_text(self.step, why))
+        self._append_event("checkpoint", checkpoint_text(self.step, why))
 
     def _set_state(self, state: JobState, reason: str) -> None:
         self.state, self.reason, self.changed_t = state, reason, self.now
@@ -381,9 +403,9 @@ class SimulatedBox:
             (5400.0, "job", 10, "job 10 cola is running: finetunes on GPU 0"),
             (4500.0, "score", 10, "cola matthews 0.3120 (majority class 0.0000, 612 s)"),
             (1930.0, "validation", JOB_ID, f"validation loss {loss(validation_loss(0.3958))} at step 9107 (11.2 s)"),
-            (1330.0, "checkpoint", JOB_ID, _checkpoint_text(9240, "interval")),
-            (730.0, "checkpoint", JOB_ID, _checkpoint_text(9400, "interval")),
-            (130.0, "checkpoint", JOB_ID, _checkpoint_text(9560, "interval")),
+            (1330.0, "checkpoint", JOB_ID, checkpoint_text(9240, "interval")),
+            (730.0, "checkpoint", JOB_ID, checkpoint_text(9400, "interval")),
+            (130.0, "checkpoint", JOB_ID, checkpoint_text(9560, "interval")),
         ):
             self._append_event(type, text, job_id=job_id, t=self.epoch - ago_s)
 
@@ -391,7 +413,8 @@ class SimulatedBox:
 _VALIDATE_EVERY_S = VALIDATE_EVERY * BUDGET_S
 
 
-def _checkpoint_text(step: int, why: str) -> str:
+def checkpoint_text(step: int, why: str) -> str:
+    """As the daemon words it."""
     return f"checkpoint {step_folder_name(step)} ({why}, 4080 MB, training paused for 0.2 s)"
 
 

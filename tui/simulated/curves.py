@@ -11,10 +11,12 @@ PEAK_LR = 2e-3
 WARMUP = 0.06
 CRASH_PROGRESS = 0.183
 """Progress at which the simulated run crashed once, so that its curves have a gap."""
+PAUSE_PROGRESS = 0.34
+"""Progress at which it was paused before the simulation began."""
 VALIDATE_EVERY = 1 / 48
 SEQUENCES_PER_S = 1091.0
 SEQUENCE_LENGTH = 128
-_SPIKE_PROGRESS = 0.294
+SPIKE_PROGRESS = 0.294
 
 
 def noise(*key: object) -> float:
@@ -30,7 +32,7 @@ def smooth_loss(progress: float) -> float:
 
 def train_loss(progress: float) -> float:
     """Training loss, with noise and one spike."""
-    spike = 0.9 * math.exp(-(((progress - _SPIKE_PROGRESS) / 0.0012) ** 2))
+    spike = 0.9 * math.exp(-(((progress - SPIKE_PROGRESS) / 0.0012) ** 2))
     return smooth_loss(progress) + spike + 0.07 * noise("loss", round(progress * 86400))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from bertd.api.models import (
     DeviceView,
@@ -18,11 +19,19 @@ from bertd.api.models import (
     SubmitFinetune,
 )
 from bertd.api.sweep_models import SweepView
-from tui.simulated import archive, curves, device_views, queue_views, views
+from tui.charts.chart_data import ChartData
+from tui.charts.chart_view import CurvesRequest
+from tui.charts.reference import Reference, reference_of_run
+from tui.simulated import archive, charts, curves, device_views, queue_views, views
 from tui.simulated.box import RUN_ID, SimulatedBox
 from tui.snapshot import Link, LinkState, Place, Snapshot
 
+if TYPE_CHECKING:
+    from bertd.run.recipe.schema import Recipe
+
 _POINTS = 240
+_RECIPE_AFTER = 3
+"""Snapshots."""
 
 
 class SimulatedFeed:
@@ -34,6 +43,11 @@ class SimulatedFeed:
         self._started_at = clock()
         self._box = SimulatedBox(epoch=self._started_at)
         self._series: tuple[int, SeriesView] | None = None
+        self._zoomed: SeriesView | None = None
+        self._request = CurvesRequest()
+        self._events: tuple[EventView, ...] = ()
+        self._recipe: Recipe | None = None
+        self._num_snapshots = 0
 
     def start(self) -> None:
         """Do nothing: the state is a function of the time."""
@@ -52,6 +66,7 @@ class SimulatedFeed:
             series=self._curves(),
             events=tuple(box.events),
             device_history=device_views.history(box),
+            charts=self._chart_data(),
         )
 
     def select_run(self, run_id: str) -> None:
@@ -59,6 +74,16 @@ class SimulatedFeed:
 
     def choose(self, name: str) -> None:
         """Do nothing: this is one machine's feed."""
+
+    def show_curves(self, request: CurvesRequest) -> None:
+        self._request, self._series = request, None
+
+    def read_curves(self, request: CurvesRequest) -> tuple[SeriesView, SeriesView | None]:
+        """The whole curves, and those in the window."""
+        return charts.whole(self._box, request), charts.window(self._box, request)
+
+    def read_reference(self, run_id: str, name: str) -> Reference:
+        return reference_of_run(curves.series(run_id, progress=1.0, columns=_POINTS), name=name)
 
     def open_run(self, run_id: str) -> None:
         """Do nothing: there is only one run."""
@@ -145,5 +170,16 @@ class SimulatedFeed:
         """The curves, computed again when a column of the chart is complete, as in the real feed."""
         column = int(self._box.progress * _POINTS)
         if self._series is None or self._series[0] != column:
-            self._series = (column, curves.series(RUN_ID, progress=self._box.progress, columns=_POINTS))
+            whole, self._zoomed = self.read_curves(self._request)
+            self._series = (column, whole)
         return self._series[1]
+
+    def _chart_data(self) -> ChartData:
+        """What the charts show besides; a recipe is read after the first frame, as in the real feed."""
+        self._num_snapshots += 1
+        if self._num_snapshots == _RECIPE_AFTER:
+            self._recipe = charts.recipe()
+        events = charts.events(self._box)
+        if events != self._events:
+            self._events = events
+        return ChartData(RUN_ID, self._zoomed, self._events, tuple(views.scores(self._box)), self._recipe)

@@ -19,7 +19,7 @@ from tui.simulated import curves, device_views
 from tui.simulated.box import BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
 
 _GIB = 1 << 30
-_BATCH = 4096
+BATCH = 4096
 _LOG_LINES = 400
 """Minutes of log before the simulation began."""
 
@@ -142,7 +142,7 @@ def _start(box: SimulatedBox) -> StartRecord:
         t=box.epoch - 21_300,
         attempt=2,
         step=4160,
-        sequences=4160 * _BATCH,
+        sequences=4160 * BATCH,
         charged_s=15_620,
         world_size=8,
         device="cuda",
@@ -168,7 +168,7 @@ def _step(box: SimulatedBox) -> StepRecord:
     return StepRecord(
         t=box.now,
         step=box.step,
-        sequences=box.step * _BATCH,
+        sequences=box.step * BATCH,
         charged_s=box.charged_s,
         progress=box.progress,
         loss=curves.train_loss(box.progress),
@@ -214,7 +214,7 @@ def _end(box: SimulatedBox) -> EndRecord:
     return EndRecord(
         t=box.changed_t,
         step=box.step,
-        sequences=box.step * _BATCH,
+        sequences=box.step * BATCH,
         charged_s=box.charged_s,
         reason="budget" if box.charged_s >= BUDGET_S else "stopped",
         detail=box.reason,

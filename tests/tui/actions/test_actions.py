@@ -19,7 +19,7 @@ from bertd.records import JobState, PauseKind
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tests.waiting import PATIENCE_S
-from tui.actions.keys import APP_KEYS, COMPARE_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
+from tui.actions.keys import APP_KEYS, CHART_KEYS, COMPARE_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.screens.confirm import ConfirmDialog
@@ -223,11 +223,12 @@ async def test_dialogs_fit_a_small_terminal(size: tuple[int, int]) -> None:
 
 async def test_help_names_every_key_there_is() -> None:
     app = _dashboard(FakeFeed())
-    async with app.run_test(size=(120, 60)) as pilot:
+    async with app.run_test(size=(120, 90)) as pilot:
         await pilot.press("question_mark")
         assert isinstance(app.screen, HelpScreen)
         text = screen_text(app)
-    for key in [*JOB_KEYS, *QUEUE_KEYS, *DEVICE_KEYS, *COMPARE_KEYS, *VIEW_KEYS, *LIST_KEYS, *APP_KEYS]:
+    charts = [key for key in CHART_KEYS if key.meaning]
+    for key in [*JOB_KEYS, *QUEUE_KEYS, *DEVICE_KEYS, *COMPARE_KEYS, *VIEW_KEYS, *charts, *LIST_KEYS, *APP_KEYS]:
         assert f"{key.display_label:>9}   {key.meaning}" in text
 
 
