@@ -176,7 +176,7 @@ class ForecastRecord(Record):
     typical: TypicalLoss | None = None
     """None if no such run is over."""
     target_loss: float | None = None
-    """The recipe's `budget.target_loss`."""
+    """The recipe's `validation.target_loss`."""
     target_amount: float | None = None
     """The budget that is expected to reach it, in the budget's unit; None without a target, or if no budget up to a
     hundred times this one does."""

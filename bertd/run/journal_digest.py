@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from bertd.errors import RunFolderError
 from bertd.records import (
     BudgetRecord,
+    EndRecord,
     JournalRecord,
     Record,
     RestartRecord,
@@ -28,6 +29,7 @@ from bertd.records import (
 )
 from bertd.run.atomic_files import atomic_write
 from bertd.run.bounded_read import open_regular, read_bounded
+from bertd.run.forecast.loss_curve import LossCurve
 from bertd.run.journal import JournalReader
 from bertd.run.paths import digest_of_journal
 from bertd.run.progress import RunProgress
@@ -49,20 +51,29 @@ class JournalDigest(Record):
     last_step: StepRecord | None = None
     budget_changes: tuple[BudgetRecord, ...] = ()
     rollbacks: tuple[RollbackRecord, ...] = ()
+    curve: LossCurve = LossCurve()
+    """For the forecast."""
+    end: EndRecord | None = None
+    """None again when a further attempt starts."""
 
     def with_record(self, record: JournalRecord) -> JournalDigest:
         """The digest after the next record of the journal. Pure."""
-        change: dict[str, object] = {"progress": self.progress.with_record(record)}
+        change: dict[str, object] = {
+            "progress": self.progress.with_record(record),
+            "curve": self.curve.with_record(record),
+        }
         match record:
             case StepRecord():
                 change |= {"first_step": self.first_step or record, "last_step": record}
             case StartRecord():
-                change |= {"start": record, "attempt": max(self.attempt, record.attempt)}
+                change |= {"end": None, "start": record, "attempt": max(self.attempt, record.attempt)}
             case RestartRecord():
                 # The announced attempt has not begun; the runner takes its number.
                 change["attempt"] = max(self.attempt, record.attempt - 1)
             case BudgetRecord():
                 change["budget_changes"] = (*self.budget_changes, record)
+            case EndRecord():
+                change["end"] = record
             case RollbackRecord():
                 change["rollbacks"] = (*self.rollbacks, record)
         return self.model_copy(update=change)
@@ -78,7 +89,8 @@ class DigestAt:
 
 
 class _DigestFile(Record):
-    format: Literal[1] = 1
+    format: Literal[2] = 2
+    """1 had no curve."""
     offset: int
     tail_sha256: str
     """Of the last _TAIL_BYTES before `offset`, which tell this journal from another one."""

@@ -12,9 +12,10 @@ from bertd.data.batches.batches import TrainBatches, validation_batches
 from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
+from bertd.run.forecast.earlier_runs import find_earlier_runs, newest_run_folders
 from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import JournalWriter
-from bertd.run.journal_digest import read_progress
+from bertd.run.journal_digest import read_digest
 from bertd.run.ledger import ChargedClock
 from bertd.run.machine.gpu_datasheet import peak_flops
 from bertd.run.pause_mark import read_pause_mark
@@ -32,6 +33,7 @@ from bertd.train.loop.buffered_journal import BufferedJournalWriter, NoJournal
 from bertd.train.loop.commands import PendingCommands
 from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.control import StepController
+from bertd.train.loop.forecaster import Forecaster
 from bertd.train.loop.loss_fn import ForwardPass
 from bertd.train.loop.reporting import Reporter
 from bertd.train.loop.startup import StartupTimer
@@ -241,12 +243,17 @@ def _open_bookkeeping(
     warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s)
     if attempt == 1 and ranks.is_first and ranks.device.type == "cuda":
         warnings |= collect_machine_warnings(num_ranks=ranks.world_size)
-    progress = read_progress(paths.journal).with_record(start)
+    digest = read_digest(paths.journal).with_record(start)
+    progress = digest.progress
     journal = BufferedJournalWriter(JournalWriter(paths.journal))
     journal.append(start)
     budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=progress.budget_plan(recipe.granted))
     commands = PendingCommands(paths.control, journal=journal, acknowledged=progress.acknowledged)
-    reporter = Reporter(budget=budget, journal=journal, read_energy=lambda: read_job_energy(paths))
+    earlier = find_earlier_runs(newest_run_folders(paths.root.parent), recipe, own=paths.root)
+    forecaster = Forecaster(recipe, curve=digest.curve, earlier=earlier)
+    reporter = Reporter(
+        budget=budget, journal=journal, forecaster=forecaster, read_energy=lambda: read_job_energy(paths)
+    )
     for code, message in warnings.items():
         reporter.alert(starting_point.state, code=code, message=message)
     checkpointer = AsyncCheckpointer(

@@ -106,7 +106,7 @@ DAMAGES: dict[str, Callable[[Path, Path], None]] = {
     "a link to a device": lambda digest, journal: replace_by_link(digest, "/dev/zero"),
     "a FIFO": lambda digest, journal: replace_by_fifo(digest),
     "cut short": lambda digest, journal: os.truncate(digest, 20),
-    "of another format": lambda digest, journal: replace_in(digest, b'{"format":1', b'{"format":2'),
+    "of another format": lambda digest, journal: replace_in(digest, b'{"format":2', b'{"format":1'),
     "of a longer journal": lambda digest, journal: os.truncate(journal, 2000),
     "of another journal": lambda digest, journal: replace_in(journal, b'"loss":5.0', b'"loss":6.0'),
 }

@@ -360,6 +360,9 @@ class ValidationSection(RecipeSection):
     """Share of the budget that counts as the start. Source: arXiv 2104.07705v1, footnote."""
     max_sequences: Annotated[int, Field(ge=1, le=_MAX_COUNT)] = 16384
     """Size of the fixed validation set, if the data set holds out that many: our choice, the paper has no number."""
+    target_loss: PositiveFloat | None = None
+    """Nats: the loss that the run should reach. It ends no run; an alert says when the forecast is that the budget will
+    not reach it, and which budget would."""
 
 
 class StopSection(RecipeSection):

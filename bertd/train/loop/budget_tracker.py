@@ -62,6 +62,11 @@ class BudgetTracker:
         """The recipe with the current budget."""
 
     @property
+    def plan(self) -> BudgetPlan:
+        """The budget with its changes."""
+        return self._plan
+
+    @property
     def granted(self) -> Budget:
         """The current budget."""
         return self._plan.granted

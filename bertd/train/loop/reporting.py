@@ -23,10 +23,12 @@ from bertd.records import (
 )
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount
+from bertd.run.forecast.target_watch import TargetWatch
 from bertd.run.ledger import SleepWatch
 from bertd.train.checkpoint.format import folder_bytes
 from bertd.train.loop.budget_tracker import BudgetTracker
 from bertd.train.loop.buffered_journal import RecordSink
+from bertd.train.loop.forecaster import Forecaster
 from bertd.train.loop.startup import StartupTimes
 from bertd.train.loop.throughput import Throughput
 from bertd.train.loop.validation import ValidationResult
@@ -54,13 +56,21 @@ class Reporter:
         *,
         budget: BudgetTracker,
         journal: RecordSink,
+        forecaster: Forecaster | None = None,
         read_energy: Callable[[], JobEnergy | None] = lambda: None,
     ) -> None:
-        """`read_energy`: what the run has used so far, for its end record."""
+        """Report to a journal.
+
+        Args:
+            forecaster: of the last validation's loss; None on the ranks that report nothing.
+            read_energy: what the run has used so far, for its end record.
+        """
+        self._forecaster = forecaster
         self._read_energy = read_energy
         self._budget = budget
         self._journal = journal
         self._sleep_watch = SleepWatch()
+        self._target_watch = TargetWatch()
 
     def append(self, record: JournalRecord) -> None:
         """Write a record that another module built."""
@@ -102,23 +112,30 @@ class Reporter:
         )
 
     def report_validation(self, state: TrainState, result: ValidationResult) -> None:
+        """Report a validation, and what it lets expect of the last one."""
         charged_s = self._budget.now_s()
-        self._journal.append(
-            ValidationRecord(
-                t=time.time(),
-                step=state.step,
-                sequences=state.sequences,
-                charged_s=charged_s,
-                progress=self._budget.progress(state, charged_s=charged_s),
-                loss=result.loss,
-                num_tokens=result.num_tokens,
-                unigram_loss=result.unigram_loss,
-                unigram_entropy=result.unigram_entropy,
-                seconds=result.seconds,
-                reserve_s=self._budget.reserve_s(state),
-                share=result.share,
-            )
+        validation = ValidationRecord(
+            t=time.time(),
+            step=state.step,
+            sequences=state.sequences,
+            charged_s=charged_s,
+            progress=self._budget.progress(state, charged_s=charged_s),
+            loss=result.loss,
+            num_tokens=result.num_tokens,
+            unigram_loss=result.unigram_loss,
+            unigram_entropy=result.unigram_entropy,
+            seconds=result.seconds,
+            reserve_s=self._budget.reserve_s(state),
+            share=result.share,
         )
+        self._journal.append(validation)
+        if self._forecaster is None:
+            return
+        forecast = self._forecaster.after(validation, self._budget.plan)
+        if forecast is not None:
+            self._journal.append(forecast)
+            if (message := self._target_watch.message(forecast, self._budget.granted.unit)) is not None:
+                self.alert(state, code="target_out_of_reach", message=message)
 
     def report_checkpoint(
         self,
