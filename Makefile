@@ -11,6 +11,8 @@ TRITON ?= triton==3.7.1
 ACCELERATE ?= accelerate==1.15.0
 # Makes a client of the socket API's document, for a test.
 OPENAPI_GENERATOR ?= openapi-python-client==0.29.1
+# The trackers that metrics are written for, for their tests.
+TRACKERS ?= tensorboard==2.21.0 wandb==0.31.0 mlflow-skinny==3.17.2
 BUDGET ?= 2min
 # Data set for bench-quality and bench-pretraining, by name or path.
 DATA   ?= wiki-books
@@ -24,7 +26,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui gallery gpu-proof check clean
+.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui gallery gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -46,7 +48,11 @@ $(VENV)/.triton: $(VENV)/.installed
 demo: install
 	$(BIN)/python -m bertd.demo --budget "$(BUDGET)"
 
-test: install $(VENV)/.triton
+# For their tests alone, which skip without them, and apart: torch and transformers import some where they find them.
+$(VENV)/.trackers: $(VENV)/.installed
+	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/trackers $(TRACKERS) && touch $@ || true
+
+test: install $(VENV)/.triton $(VENV)/.trackers
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # With what it needs, for one test alone: it brings httpx, which bertd does not use. Without it that test says so and skips.
@@ -105,6 +111,10 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The pages that are generated: docs/recipe.md and docs/commands.md.
+docs: install
+	$(BIN)/python -m bertd.cli.reference docs
 
 clean:
 	rm -rf $(VENV) .demo build dist

@@ -13,6 +13,7 @@
     |  `- DeviceMemoryError   a device's memory is too small
     |- NumericsError       the loss is not finite
     |- BackupError         a backup is not complete, or was changed
+    |- MissingPackageError an optional package is not installed
     |- OutputExistsError   what was to be written exists already
     |- StorageError        the disk refused a write (full, read-only, no permission)
     |  `- NoRoomError         the write would have filled it, so nothing was written
@@ -119,6 +120,12 @@ class BackupError(BertdError):
     """A backup is not complete, or a file of it was changed."""
 
     exit_code = 65
+
+
+class MissingPackageError(BertdError):
+    """What was asked for needs an optional package that is not installed."""
+
+    exit_code = 69
 
 
 class OutputExistsError(BertdError):

@@ -13,7 +13,7 @@ from typer.core import TyperCommand
 import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithBareNow, CommandWithNegativeNumbers, PlainWordsGroup
-from bertd.cli.commands import budget, job_commands, logs, programs, query_commands, reporting
+from bertd.cli.commands import budget, export_metrics, job_commands, logs, programs, query_commands, reporting
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.planning import plan
 from bertd.cli.commands.scoring import evaluate, export, glue_submission
@@ -66,7 +66,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
         ],
     ),
     ("Data", [export.export, evaluate.evaluate, programs.predict]),
-    ("Look", [reporting.report]),
+    ("Look", [reporting.report, export_metrics.export_metrics]),
     ("Look", [programs.bench, programs.prove]),
 ]
 """The subcommands in the order of `bertd --help`, below the panels' headings."""
@@ -134,7 +134,7 @@ def build_app(verb: str | None = None) -> typer.Typer:
     app.callback()(_options)
     for panel, commands in _PANELS:
         for command in commands:
-            is_whole = verb in (None, command.__name__)
+            is_whole = verb in (None, _name_of(command))
             _register(app, command if is_whole else _without_parameters(command), panel=panel, original=command)
     for name, (group, panel) in _GROUPS.items():
         for command_info in group.registered_commands:
@@ -146,11 +146,18 @@ def build_app(verb: str | None = None) -> typer.Typer:
 
 def _register(app: typer.Typer, command: Command, *, panel: str, original: Command) -> None:
     if original in _FORWARDING:
-        app.command(rich_help_panel=panel, cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS)(command)
+        app.command(
+            _name_of(original), rich_help_panel=panel, cls=ForwardingCommand, context_settings=FORWARD_ALL_ARGUMENTS
+        )(command)
     else:
         cls = CommandWithNegativeNumbers if original in _WITH_NEGATIVE_NUMBERS else TyperCommand
         cls = CommandWithBareNow if original is finetune.finetune else cls
-        app.command(help=_help_text(original), rich_help_panel=panel, cls=cls)(command)
+        app.command(_name_of(original), help=_help_text(original), rich_help_panel=panel, cls=cls)(command)
+
+
+def _name_of(command: Command) -> str:
+    """As Typer names the subcommand."""
+    return command.__name__.replace("_", "-")
 
 
 def _help_text(command: Command | None) -> str:

@@ -12,7 +12,7 @@ MEANINGS: dict[int, str] = {
     11: "wait: the job was cancelled",
     12: "wait: the job was lost",
     65: "a corpus, vocabulary, data set, run folder, checkpoint or backup is missing or damaged",
-    69: "no daemon answers, or the devices asked for are not there",
+    69: "no daemon answers, or the devices or the package asked for are not there",
     70: "internal error",
     71: "the memory of a GPU, or of the machine, is too small",
     73: "what was to be written exists already",

@@ -107,6 +107,13 @@ def connect(socket: Path | None, *, timeout_s: float | None = None) -> Client:
     return Client(socket or client_socket(), timeout_s=timeout_s)
 
 
+def find_run_folder(run: str, *, socket: Path | None) -> Path:
+    """A folder that is named, with a / in it or one that is here; else that of a run of the daemon."""
+    if "/" in run or Path(run).is_dir():
+        return Path(run).absolute()
+    return Path(connect(socket).job(run).folder)
+
+
 def parse_time(text: str, *, option: str) -> float:
     """Seconds of an option's value such as 30s or 24h.
 

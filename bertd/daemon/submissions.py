@@ -19,7 +19,7 @@ from bertd.daemon.admission.finetuning import (
     require_own_data,
     require_task_data,
 )
-from bertd.daemon.admission.machine import require_devices, require_room
+from bertd.daemon.admission.machine import require_devices, require_room, require_trackers
 from bertd.daemon.admission.paths_of_requests import paths_of, paths_of_recipe
 from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.admission.start_from import require_usable_start
@@ -139,11 +139,13 @@ class Submissions:
         require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
         require_devices(recipe, name=name, inventory=self._inventory)
         require_room(recipe, name=name, vocab_size=manifest.vocab_size, folder=self._paths.root, quotas=self._quotas)
+        require_trackers(recipe, name=name)
         require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
 
     def _admit_without_data(self, recipe: Recipe, *, name: str) -> None:
         require_whole_start(recipe.granted)
         require_devices(recipe, name=name, inventory=self._inventory)
+        require_trackers(recipe, name=name)
         require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
 
     def admit_at_start(self, job: Job) -> None:

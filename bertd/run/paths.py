@@ -6,6 +6,7 @@ STATE/                       the daemon's
     recipe.toml  provenance.json  ledger.json  exports/step-%09d/  checkpoints/step-%09d/  checkpoints/kept.json
     pause.json               only of a setting of a sweep: where it pauses by itself
     disk_quota.json          only where there is a quota: what the folder may take of the disk
+    trackers/NAME/  trackers/NAME.json  trackers/NAME.log   what the recipe's trackers get, and how far they are
     diagnostics/attempt-%06d/  stacks and logs of hung ranks, collected before they were killed
     journal.jsonl  runner.json  outcome.json  energy.json  control/%06d.json  logs/     <- JobPaths: every job has these
     finetunes/JOB/           JobPaths: one finetuning of this run
@@ -224,6 +225,22 @@ class RunPaths(JobPaths):
     @property
     def exports(self) -> Path:
         return self.root / "exports"
+
+    @property
+    def trackers(self) -> Path:
+        """Folder of the trackers that the recipe names; see bertd.trackers.follow."""
+        return self.root / "trackers"
+
+    def tracker(self, name: str) -> Path:
+        """What one tracker writes."""
+        return self.trackers / name
+
+    def tracker_state(self, name: str) -> Path:
+        """How far it is."""
+        return self.trackers / f"{name}.json"
+
+    def tracker_log(self, name: str) -> Path:
+        return self.trackers / f"{name}.log"
 
     def diagnostics(self, attempt: int) -> Path:
         """Folder for what was collected of an attempt that hung."""

@@ -34,7 +34,7 @@ _OWN_COMMANDS = [command for command in app.registered_commands if command.cls i
 """Not those that are another program, which argparse gives -h."""
 
 
-@pytest.mark.parametrize("verb", [command.callback.__name__ for command in _OWN_COMMANDS if command.callback])
+@pytest.mark.parametrize("verb", [command.name for command in _OWN_COMMANDS if command.name])
 def test_every_subcommand_of_this_program_knows_h(verb: str, bertd: Bertd) -> None:
     said = bertd(verb, "-h")
     assert said.code == 0

@@ -40,6 +40,7 @@ ARGUMENTS = {
     "export": ["7"],
     "evaluate": ["7"],
     "report": ["7"],
+    "export-metrics": ["7", "--to", "csv"],
     "sweep": [str(ROOT / "tests/cli/rates.toml")],
     "sweeps": [],
     "shutdown": [],

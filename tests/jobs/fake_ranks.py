@@ -86,6 +86,8 @@ class Plan(BaseModel):
     """Of the export without ranks; 0 makes one."""
     memory_bytes: int | None = None
     """What steps report."""
+    tracker: list[str] = []
+    """Command that feeds a tracker; the real one without it."""
     has_deaf_launcher: bool = False
     """Run below a launcher that never notices the end of its ranks."""
 

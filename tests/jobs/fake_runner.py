@@ -36,6 +36,16 @@ def worker() -> list[str]:
     return [sys.executable, "-m", "tests.jobs.fake_worker"]
 
 
+def tracker(paths: RunPaths, name: str) -> list[str]:
+    """The planned command, or the real tracker at the priority of all: at its own it waits for all other tests."""
+    code = (
+        "import sys; from bertd.program import run_main; from bertd.trackers import __main__ as tracker\n"
+        "tracker.LOWEST_PRIORITY = 0\n"
+        "sys.exit(run_main(lambda: tracker.main(sys.argv[2:]), is_logged=True))"
+    )
+    return PLANNED.tracker or [sys.executable, "-c", code, "bertd.trackers", str(paths.root), name]
+
+
 if __name__ == "__main__":
     PLANNED = Plan.model_validate_json(Path(PLAN).read_bytes())
     timeouts = HangTimeouts(step_s=PLANNED.patience_s)
@@ -45,6 +55,7 @@ if __name__ == "__main__":
         export=export,
         finetune=finetune,
         worker=worker,
+        tracker=tracker,
         policy=policy,
         timeouts=timeouts,
         command_grace_s=PLANNED.grace_s,

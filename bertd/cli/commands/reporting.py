@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from bertd.cli.completion import complete_run
-from bertd.cli.options import JsonOption, SocketOption, connect, print_json
+from bertd.cli.options import JsonOption, SocketOption, find_run_folder, print_json
 
 
 def report(
@@ -44,7 +44,7 @@ def report(
     from bertd.terminal_text import terminal_line
 
     reference = read_recipe(find_recipe(baseline), overrides=["data.shards=-"])
-    facts = [read_run_facts(_find_folder(run, socket=socket)) for run in dict.fromkeys(runs)]
+    facts = [read_run_facts(find_run_folder(run, socket=socket)) for run in dict.fromkeys(runs)]
     if len(facts) == 1:
         written = build_report(facts[0], baseline=reference, baseline_name=baseline)
     else:
@@ -56,10 +56,3 @@ def report(
         print_json(ReportAnswer(file=str(path.absolute()), runs=[each.name for each in facts]))
     else:
         print(terminal_line(str(path.absolute())))
-
-
-def _find_folder(run: str, *, socket: Path | None) -> Path:
-    """A folder that is named, or that of a run of the daemon."""
-    if "/" in run or Path(run).is_dir():
-        return Path(run).absolute()
-    return Path(connect(socket).job(run).folder)

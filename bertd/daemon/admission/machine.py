@@ -1,4 +1,4 @@
-"""Admit a pretraining by the machine: its devices, and the room on its disk."""
+"""Admit a pretraining by the machine: its devices, the room on its disk, the packages of its trackers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from pathlib import Path
 
 from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
-from bertd.errors import DeviceError
+from bertd.errors import DeviceError, SubmissionError
 from bertd.run.amounts.quantities import format_bytes, format_count
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space
 from bertd.run.recipe.schema import Recipe
+from bertd.trackers.sinks.open_sink import MetricsFormat, find_missing_package
 
 
 def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
@@ -53,3 +54,14 @@ def require_room(recipe: Recipe, *, name: str, vocab_size: int, folder: Path, qu
     quotas.require_fitting(estimate_disk_need(least, num_parameters=num_parameters), name=name)
     needed_bytes = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
     require_disk_space(needed_bytes, free_bytes=shutil.disk_usage(folder).free, used_bytes=0, folder=folder)
+
+
+def require_trackers(recipe: Recipe, *, name: str) -> None:
+    """Refuse a run whose trackers have no package here.
+
+    Raises:
+        SubmissionError: one has none.
+    """
+    for tracker in recipe.trackers.to:
+        if missing := find_missing_package(MetricsFormat(tracker)):
+            raise SubmissionError(f"{name}: [trackers] to: {missing}, in the daemon's environment, or leave it out")

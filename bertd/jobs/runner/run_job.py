@@ -27,6 +27,7 @@ from bertd.jobs.runner.grid.grid_runner import GridRunner
 from bertd.jobs.runner.grid.grid_workers import WorkerCommand
 from bertd.jobs.runner.pretrain_runner import LaunchCommand, PretrainRunner
 from bertd.jobs.runner.restart_policy import RestartPolicy
+from bertd.jobs.runner.tracker_processes import TrackerCommand, feed_tracker, start_trackers
 from bertd.jobs.runner.watchdog import HangTimeouts
 from bertd.records import PROGRAM_KINDS, JobKind, JobState, Outcome
 from bertd.run.atomic_files import atomic_write
@@ -62,6 +63,7 @@ class RunnerConfig:
     finetune: FinetuneCommand = launch_finetuner
     worker: WorkerCommand = launch_worker
     export: ExportCommand = export_newest
+    tracker: TrackerCommand = feed_tracker
     policy: RestartPolicy = RestartPolicy()
     timeouts: HangTimeouts = HangTimeouts()
     command_grace_s: float = STOP_GRACE_S
@@ -126,6 +128,7 @@ def run_job(folder: Path, kind: JobKind, *, config: RunnerConfig) -> int:
 
 def _run(folder: Path, kind: JobKind, *, config: RunnerConfig, stop_signal: StopSignal) -> Outcome:
     if kind is JobKind.PRETRAIN:
+        start_trackers(RunPaths(folder), command=config.tracker)
         return PretrainRunner(
             RunPaths(folder),
             launch=config.launch,

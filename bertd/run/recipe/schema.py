@@ -48,8 +48,11 @@ class RecipeSection(BaseModel):
 
 class ModelSection(RecipeSection):
     layers: Annotated[int, Field(ge=1, le=_MAX_LAYERS)] = 24
+    """Transformer layers. Source: Izsak et al. 2021, section 3: BERT-large."""
     width: Width = 1024
+    """Width of the hidden states. Source: Izsak et al. 2021, section 3: BERT-large."""
     heads: Width = 16
+    """Attention heads of a layer. Source: Izsak et al. 2021, section 3: BERT-large."""
     ffn: Width = 4096
     """Width of the feed-forward layer."""
     norm: Literal["pre", "post"] = "pre"
@@ -76,7 +79,9 @@ class ModelSection(RecipeSection):
     local_rotary_base: Annotated[float, Field(gt=1.0)] = 10_000.0
     """Of the layers with local attention. Source: Warner et al. 2024, section 2.1.2."""
     dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of the hidden states that training drops. Source: Izsak et al. 2021, section 3."""
     attention_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.1
+    """Share of the attention weights that training drops. Source: Izsak et al. 2021, section 3."""
     start_from: Annotated[str, Field(min_length=1)] | None = None
     """Initial weights from a checkpoint of stock transformers: the absolute path of a folder, or a name on the Hugging
     Face hub. It must have the shape above and the shards' vocabulary; its output bias replaces head_bias."""
@@ -256,11 +261,11 @@ class OptimizerSection(RecipeSection):
     peak_lr: PositiveFloat = 2e-3
     """Learning rate after warm-up. Source: Izsak et al. 2021, table 3, search 1."""
     betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.98)
-    """Source: Izsak et al. 2021, section 3."""
+    """Decay of Adam's first and second moments. Source: Izsak et al. 2021, section 3."""
     eps: PositiveFloat = 1e-6
-    """Source: Izsak et al. 2021, section 3."""
+    """Of Adam's divisor. Source: Izsak et al. 2021, section 3."""
     weight_decay: NonNegativeFloat = 0.01
-    """Not on biases and norms. Source: Izsak et al. 2021, section 3."""
+    """Decoupled from the gradient; not on biases and norms. Source: Izsak et al. 2021, section 3."""
     clip: NonNegativeFloat = 0.0
     """Largest global gradient norm; 0 turns clipping off. Source: Izsak et al. 2021, table 5."""
 
@@ -461,6 +466,20 @@ class DevicesSection(RecipeSection):
         return self
 
 
+class TrackersSection(RecipeSection):
+    to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+    """Trackers that get the run's metrics as they are measured, from processes beside it that can neither stop nor slow
+    it. Each needs its package; wandb and mlflow read their own environment variables."""
+    every: Duration = "10s"
+    """Charged time between two of the step records that they get; they get all validations."""
+
+    @model_validator(mode="after")
+    def _check_each_once(self) -> Self:
+        if len(set(self.to)) < len(self.to):
+            raise ValueError(f"to = {self.to} names one twice; write each once")
+        return self
+
+
 class Recipe(RecipeSection):
     """All sections of a recipe."""
 
@@ -478,6 +497,7 @@ class Recipe(RecipeSection):
     checkpoint: CheckpointSection = CheckpointSection()
     devices: DevicesSection = DevicesSection()
     finetune: FinetuneSection = FinetuneSection()
+    trackers: TrackersSection = TrackersSection()
 
     @model_validator(mode="after")
     def _check_batch_divides(self) -> Self:

@@ -1,0 +1,1 @@
+"""Metrics of a run for other programs: from its journal, afterwards or as it grows."""
