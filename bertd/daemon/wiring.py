@@ -255,7 +255,7 @@ def build_services(
             run_metrics=run_metrics,
             inventory=devices.inventory,
             sweeps=sweep_table,
-            drained=drained.askers,
+            out_of_service=lambda: {*drained.askers(), *devices.unusable()},
             devices=views.devices,
         ),
         command_submissions=CommandSubmissions(

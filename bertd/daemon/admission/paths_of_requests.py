@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeAlias
 
@@ -29,6 +29,9 @@ MAX_LOOKS = 8
 """At the same time. Who submits to a disk that hangs cannot take more threads of the daemon."""
 LOOK_TIMEOUT_S = 5.0
 """How long the disks of a submission may take to answer."""
+
+_MAX_CUTS = 34
+"""Of an argument; the paths that it may mean grow with the square."""
 
 _Request: TypeAlias = AnySubmission | SubmitSweep
 
@@ -76,11 +79,25 @@ def _look(request: _Request, roots: tuple[str, ...]) -> BertdError | None:
 
 
 def _possible_sources(request: SubmitPrepare) -> list[str]:
-    """Every path that an argument of `bertd data prepare` may mean: all of it, or what follows a colon, as in
-    jsonl:FILE, an equals sign or a comma.
+    """Every path that an argument of `bertd data prepare` may mean: what is between any two of its colons, as in
+    jsonl:FILE, equals signs and commas, since a path may have them, too.
+
+    Raises:
+        SubmissionError: an argument has more of them than can be looked at.
     """
-    parts = [part for argument in request.arguments for part in (argument, *re.split("[:=,]", argument))]
-    return [str(Path(request.cwd) / part) for part in dict.fromkeys(parts) if part]
+    parts = dict.fromkeys(part for argument in request.arguments for part in _parts_of(argument))
+    return [str(Path(request.cwd) / part) for part in parts if part]
+
+
+def _parts_of(argument: str) -> Iterator[str]:
+    cuts = [-1, *(match.start() for match in re.finditer("[:=,]", argument)), len(argument)]
+    if len(cuts) > _MAX_CUTS:
+        raise SubmissionError(
+            f"{argument!r:.200}: has more than {_MAX_CUTS - 2} of the characters : = and , so it cannot be seen which "
+            "paths it names, which paths.roots has checked; give several arguments, or rename the files"
+        )
+    for index, begin in enumerate(cuts):
+        yield from (argument[begin + 1 : end] for end in cuts[index + 1 :])
 
 
 def refuse_outside(path: str, roots: tuple[str, ...]) -> BertdError | None:

@@ -5,10 +5,12 @@ All handlers run on the event loop's thread, which is the database's only one.
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 from pydantic_core import PydanticSerializationError
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
@@ -128,6 +130,9 @@ class _Application(FastAPI):
 
 def create_app(services: ApiServices) -> FastAPI:
     """Build the application."""
+    # FastAPI leaves this warning out itself while it makes what checks a body; of records, whose building is deferred,
+    # that is done at the first request.
+    warnings.filterwarnings("ignore", category=UnsupportedFieldAttributeWarning)
     app = _Application(
         title="bertd",
         version=bertd.__version__,

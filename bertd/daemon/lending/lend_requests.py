@@ -48,7 +48,7 @@ class LendRequests:
         run_metrics: RunMetrics,
         inventory: Inventory,
         sweeps: SweepTable,
-        drained: Callable[[], Collection[str]],
+        out_of_service: Callable[[], Collection[str]],
         devices: Callable[[], list[DeviceView]],
     ) -> None:
         self._database = database
@@ -58,7 +58,7 @@ class LendRequests:
         self._run_metrics = run_metrics
         self._inventory = inventory
         self._sweeps = sweeps
-        self._drained = drained
+        self._out_of_service = out_of_service
         self._devices = devices
         self._charged_time = ChargedTime(run_metrics)
 
@@ -100,7 +100,7 @@ class LendRequests:
             SubmissionError: it is to wait for something.
             TransitionError: several pretrainings could lend, or the one that does is about to continue.
             BudgetError: it has less left to train than the pause costs.
-            DeviceError: its devices are drained, or do not have the memory for a hot pause.
+            DeviceError: its devices are drained, do not work, or do not have the memory for a hot pause.
             BertdError: the job itself is refused, as without `now`.
         """
         lender = self._require_lender(request)
@@ -150,7 +150,7 @@ class LendRequests:
         """The pretraining that lends, after every check; None if the job can start without.
 
         Raises:
-            DeviceError: its devices are drained.
+            DeviceError: its devices are drained or do not work.
             BertdError: what `submit` raises.
         """
         require_unconditional(request)
@@ -162,10 +162,10 @@ class LendRequests:
         if lender.lend is not None and lender.lend.state is not LendState.RETURNING:
             return lender
         devices = self._queue.leases().devices_of(job.id)
-        if drained := sorted(set(devices) & set(self._drained())):
+        if missing := sorted(set(devices) & set(self._out_of_service())):
             raise DeviceError(
-                f"{job.run_id}: {drained[0]}, which it has, is drained, so nothing can start there: `bertd undrain "
-                f"{drained[0]}` first"
+                f"{job.run_id}: {missing[0]}, which it has, is drained or does not work, so nothing can start there; "
+                f"see `bertd devices`, and `bertd undrain {missing[0]}` when it works"
             )
         if request.now is PauseKind.HOT:
             samples = {sample.id: sample for sample in self._devices()}
@@ -199,8 +199,8 @@ class LendRequests:
 
     def _has_free_gpu(self) -> bool:
         """Whether a finetuning starts at once without a lend."""
-        leases, drained = leases_with_lends(self._queue.leases(), self._lends.open), self._drained()
-        is_free = any(leases.free_share(gpu) == 1 for gpu in self._inventory.gpus if gpu not in drained)
+        leases, missing = leases_with_lends(self._queue.leases(), self._lends.open), self._out_of_service()
+        is_free = any(leases.free_share(gpu) == 1 for gpu in self._inventory.gpus if gpu not in missing)
         return is_free and not any(job.device_kind == "gpu" for job in self._queue.waiting())
 
     def _named_run(self, request: Request) -> int | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic.warnings import UnsupportedFieldAttributeWarning
 
 from tests.daemon.api.in_process_api import InProcessApi
 
@@ -52,3 +55,14 @@ def test_every_reference_leads_to_a_schema_with_a_description_of_each_choice(doc
     names = {piece.split('"')[0] for piece in text.split("#/components/schemas/")[1:]}
     assert names <= set(schemas)
     assert schemas["ProblemView"]["properties"]["message"]["deprecated"] is True
+
+
+def test_neither_the_document_nor_a_request_with_a_body_warns_in_the_log(tmp_path: Path) -> None:
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        api = InProcessApi(tmp_path)
+        api.ask("GET", "/openapi.json")
+        job = api.submit()
+        api.ask("POST", f"/v1/jobs/{job}/resume", {"devices": 1})
+        api.close()
+    assert [str(each.message) for each in found if each.category is UnsupportedFieldAttributeWarning] == []

@@ -89,6 +89,8 @@ def test_so_are_data_and_models_of_a_finetuning(confined: InProcessApi, tmp_path
         ["--vocab=/etc"],
         ["a", "--vocab", "/etc"],
         ["x,/etc"],
+        ["text:a,b/../../../../../../../../../../etc/passwd"],
+        ["text:" + "," * 40],
     ],
 )
 def test_so_are_the_sources_of_a_data_set(confined: InProcessApi, tmp_path: Path, arguments: list[str]) -> None:

@@ -159,3 +159,17 @@ def test_a_damaged_file_is_no_energy(box: Box) -> None:
     assert read_job_energy(paths) is None
     paths.energy.write_text("{")
     assert read_job_energy(paths) is None
+
+
+@pytest.mark.parametrize("damaged", ["", "{", "[1]", '{"A": "much"}', "null"])
+def test_a_damaged_counter_costs_only_what_was_used_without_a_daemon(box: Box, damaged: str) -> None:
+    job = box.job("A")
+    box.look(0, counter_j=1000.0)
+    box.look(SAVE_EVERY_S, counter_j=1000.0 + KWH_J)
+    with box.database.transaction():
+        box.database.execute("UPDATE job_energy SET counters_j = ?", (damaged,))
+    box.meter = box.new_meter()
+    box.look(60, counter_j=1000.0 + 2 * KWH_J)
+    box.look(1, counter_j=1000.0 + 3 * KWH_J)
+    energy = box.meter.energy(job)
+    assert energy is not None and energy.gpu_kwh == pytest.approx(2.0)

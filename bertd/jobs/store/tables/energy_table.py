@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 
 from bertd.jobs.store.database import Database
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class EnergyTable:
         ).fetchone()
         if row is None:
             return None
-        return EnergyRow(**{**dict(row), "counters_j": json.loads(row["counters_j"])})
+        return EnergyRow(**{**dict(row), "counters_j": _counters(row["counters_j"], job_id=job_id)})
 
     def put(self, job_id: int, row: EnergyRow) -> None:
         """Replace a job's row, within the caller's transaction."""
@@ -48,3 +51,12 @@ class EnergyTable:
                 json.dumps(row.counters_j),
             ),
         )
+
+
+def _counters(text: str, *, job_id: int) -> dict[str, float]:
+    """By GPU; none of a damaged row: only what was used while no daemon ran is then not counted."""
+    try:
+        return {str(gpu): float(joules) for gpu, joules in json.loads(text).items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        logger.warning("queue.db: the energy counters of job %d are damaged and count no more: %s", job_id, error)
+        return {}
