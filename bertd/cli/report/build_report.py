@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from bertd.cli.output.energy_text import format_energy
 from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, read_published, summarize_scores
 from bertd.cli.report.document import Bar, Block, Chart, Code, Mark, Paragraph, Report, Section, Series, Table
+from bertd.cli.report.forecast_section import forecast_blocks
 from bertd.cli.report.recipe_differences import find_differences
 from bertd.cli.report.run_facts import MAX_EVENTS, RunFacts
 from bertd.daemon.metrics.event_text import event_text
@@ -40,6 +41,7 @@ def build_report(facts: RunFacts, *, baseline: Recipe, baseline_name: str) -> Re
             Section("Result", [_result(facts)]),
             Section("Where the time went", [*_time(facts.account)]),
             Section("Curves", [*_curves(facts)]),
+            Section("Forecast", [*forecast_blocks(facts.forecasts, facts.summary.end)]),
             Section("GLUE", [*_glue(facts)]),
             Section("Events", [*_events(facts)]),
             Section("Chosen by measurement", [*_choices(facts.starts)]),

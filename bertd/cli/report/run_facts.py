@@ -19,6 +19,7 @@ from bertd.records import (
     DevicesRecord,
     EndRecord,
     ExportRecord,
+    ForecastRecord,
     JobEnergy,
     JournalRecord,
     RestartRecord,
@@ -74,6 +75,8 @@ class RunFacts:
     starts: tuple[StartRecord, ...]
     events: tuple[PlacedEvent, ...]
     num_events: int
+    forecasts: tuple[ForecastRecord, ...]
+    """Without those that a restart has taken back."""
     manifest: Manifest | None
     """None if the data set is not there any more."""
     provenance: dict[str, str]
@@ -105,6 +108,7 @@ def read_run_facts(folder: Path) -> RunFacts:
         pass
     assert follower.curves is not None
     book, starts, num_events, charged_s = TimeBook(), list[StartRecord](), 0, 0.0
+    forecasts: list[ForecastRecord] = []
     events: deque[PlacedEvent] = deque(maxlen=MAX_EVENTS)
     reader = JournalReader(paths.journal, is_thinned=True)
     for record in reader:
@@ -115,6 +119,9 @@ def read_run_facts(folder: Path) -> RunFacts:
             events.append(PlacedEvent(record, charged_s))
         if isinstance(record, StartRecord):
             starts.append(record)
+            forecasts = [each for each in forecasts if each.step <= record.step]
+        if isinstance(record, ForecastRecord):
+            forecasts.append(record)
     return RunFacts(
         folder=folder,
         recipe=recipe,
@@ -124,6 +131,7 @@ def read_run_facts(folder: Path) -> RunFacts:
         starts=tuple(starts),
         events=tuple(events),
         num_events=num_events,
+        forecasts=tuple(forecasts),
         manifest=_read_manifest(recipe),
         provenance=_read_provenance(paths.provenance),
         scores=tuple(_read_scores(paths)),
