@@ -20,7 +20,7 @@ from bertd.api.models import (
 )
 from bertd.api.sweep_models import SweepView
 from bertd.errors import BertdError, DaemonUnreachableError, UnknownJobError
-from bertd.records import JobState
+from bertd.records import JobState, KeptCheckpoint
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference
 from tui.simulated.feed import SimulatedFeed
@@ -55,6 +55,8 @@ class FakeFeed:
         """What a request for a single job answers; others answer as the list has them."""
         self.known_sweeps: list[SweepView] = []
         self.recipes: dict[str, str] = {}
+        self.kept: list[KeptCheckpoint] = []
+        """Of every run."""
         self.noticed: list[EventView] = []
         """Events of devices, newest first."""
         self.demo = SimulatedFeed(clock=lambda: NOW)
@@ -129,6 +131,8 @@ class FakeFeed:
         return LogView(text=piece.decode(), offset=begin, next_offset=begin + len(piece), size=len(content))
 
     def scores(self) -> list[ScoreView]:
+        if self.current.status is None:
+            raise DaemonUnreachableError("/run/bertd/bertd.sock: no daemon listens there")
         return self.scored
 
     def submit(self, job: SubmitFinetune) -> JobView:
@@ -170,7 +174,8 @@ class FakeFeed:
         return [*self.status.runs, *self.older_runs]
 
     def run(self, run_id: str) -> RunView:
-        return next(run for run in self.runs() if run.id == run_id)
+        run = next(run for run in self.runs() if run.id == run_id)
+        return run.model_copy(update={"kept": self.kept})
 
     def recipe(self, run_id: str) -> RecipeView:
         known = self.recipes.get(run_id)

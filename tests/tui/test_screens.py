@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from textual.pilot import Pilot
@@ -184,9 +185,33 @@ async def test_scores_are_one_row_for_each_task_and_export_newest_first() -> Non
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("3")
         await _settled(pilot)
-        rows = [one.split() for one in screen_lines(app)[3:5]]
-    assert rows[0] == ["rte", "accuracy", "0.8000", "0.8000", "0.5000", "1", "12-large/step-2"]
-    assert rows[1] == ["rte", "accuracy", "0.6500", "0.7000", "0.5000", "2", "12-large/step-1"]
+        lines = screen_lines(app)
+    assert lines[2].startswith(" 12-large/step-2") and lines[5].startswith(" 12-large/step-1")
+    setting = "0.5000 5e-05 / 32 / 3"
+    assert " ".join(lines[4].split()) == f"rte accuracy 0.8000 – 1 78.2 +1.8 {setting}"
+    assert " ".join(lines[7].split()) == f"rte accuracy 0.6500 0.6000 0.7000 2 78.2 -13.2 {setting}"
+    assert any("Published, development sets" in line for line in lines)
+
+
+async def test_scores_of_several_exports_are_shown_against_the_budget_and_grids_with_their_trials() -> None:
+    feed = FakeFeed()
+    feed.scored = feed.demo.scores()
+    feed.kept = feed.demo.run(feed.status.runs[0].id).kept
+    grid = feed.status.jobs[0].model_copy(
+        update={"id": 40, "kind": JobKind.GRID, "name": "quick", "progress": 0.25, "reason": "2 workers", "run_id": "r"}
+    )
+    feed.change_jobs([*feed.status.jobs, grid])
+    over = {"step": 9, "num_trials": 36, "remaining_s": 60.0}
+    event = EventView(id=99, t=NOW, type="grid", job_id=40, run_id=None, text="", data=over)
+    feed.current = replace(feed.current, events=(*feed.current.events, event))
+    app = _dashboard(feed)
+    async with app.run_test(size=(110, 50)) as pilot:
+        await pilot.press("3")
+        await _settled(pilot)
+        text = screen_text(app)
+    assert "grid #40" in text and "25 %  9 of 36 trials, 1m 00s left" in text
+    assert "Against the budget" in text and "10 %" in text and "21 %" in text
+    assert "5e-05 / 32 / 3 of 2" in text
 
 
 async def test_no_scores_say_how_to_get_some() -> None:

@@ -16,13 +16,15 @@ from tui.drawing.glyphs import ASCII
 from tui.snapshot import Link, LinkState, Snapshot
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
-VIEWS = {"devices": "6", "compare": "7", "recipe": "8"}
+VIEWS = {"scores": "3", "devices": "6", "compare": "7", "recipe": "8"}
 """Name, and the keys that open it from the first screen."""
 
 
 def _feed() -> FakeFeed:
     feed = FakeFeed()
     feed.older_runs = [run for run in feed.demo.runs() if run.id != feed.status.runs[0].id]
+    feed.scored = feed.demo.scores()
+    feed.kept = feed.demo.run(feed.status.runs[0].id).kept
     return feed
 
 

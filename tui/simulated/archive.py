@@ -10,7 +10,7 @@ from bertd.api.models import RecipeView, RunView, SeriesAxis, SeriesView
 from bertd.errors import UnknownJobError
 from bertd.records import EndRecord, JobState
 from bertd.run.recipe.load import find_recipe, format_recipe, parse_recipe
-from tui.simulated import curves, views
+from tui.simulated import curves, glue_views, views
 from tui.simulated.box import BUDGET_S, RUN_ID, STEPS_PER_S, SimulatedBox
 
 _POINTS = 240
@@ -53,7 +53,7 @@ def run(box: SimulatedBox, run_id: str) -> RunView:
     found = [each for each in runs(box) if each.id == run_id]
     if not found:
         raise UnknownJobError(f"{run_id}: no such run; `bertd jobs` lists them")
-    return found[0]
+    return found[0].model_copy(update={"kept": glue_views.kept()}) if run_id == RUN_ID else found[0]
 
 
 def recipe(run_id: str) -> RecipeView:

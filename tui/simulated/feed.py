@@ -22,7 +22,7 @@ from bertd.api.sweep_models import SweepView
 from tui.charts.chart_data import ChartData
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference, reference_of_run
-from tui.simulated import archive, charts, curves, device_views, queue_views, views
+from tui.simulated import archive, charts, curves, device_views, glue_views, queue_views, views
 from tui.simulated.box import RUN_ID, SimulatedBox
 from tui.snapshot import Link, LinkState, Place, Snapshot
 
@@ -119,7 +119,7 @@ class SimulatedFeed:
         return views.log(self._advance_box(), job_id, offset=offset, limit=limit)
 
     def scores(self) -> list[ScoreView]:
-        return views.scores(self._advance_box())
+        return glue_views.scores(self._advance_box())
 
     def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
         return self._advance_box().move(job_id, to=to, other_id=job)
@@ -182,4 +182,4 @@ class SimulatedFeed:
         events = charts.events(self._box)
         if events != self._events:
             self._events = events
-        return ChartData(RUN_ID, self._zoomed, self._events, tuple(views.scores(self._box)), self._recipe)
+        return ChartData(RUN_ID, self._zoomed, self._events, tuple(glue_views.scores(self._box)), self._recipe)

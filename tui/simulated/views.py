@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from bertd.api.models import BudgetView, LogView, RunView, ScoreView, StatusView, VersionView
+from bertd.api.models import BudgetView, LogView, RunView, StatusView, VersionView
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
     EndRecord,
     ExportRecord,
-    JobState,
-    ScoreRecord,
     StartRecord,
     StepRecord,
     ValidationRecord,
@@ -79,35 +77,6 @@ def run(box: SimulatedBox) -> RunView:
         restarts=1,
         steps_lost=12,
     )
-
-
-def scores(box: SimulatedBox) -> list[ScoreView]:
-    """Scores of the finished finetunings."""
-    return [
-        ScoreView(
-            job_id=job.id,
-            run_id=RUN_ID,
-            score=ScoreRecord(
-                t=box.epoch - 4500,
-                task=job.name,
-                metric="matthews",
-                score=0.312,
-                majority_score=0.0,
-                metrics={"matthews": 0.312},
-                majority_metrics={"matthews": 0.0},
-                num_train=8551,
-                num_dev=1043,
-                seed=42,
-                lr=5e-5,
-                batch_size=32,
-                epochs=3,
-                source=f"{RUN_ID}/{step_folder_name(4800)}",
-                seconds=612.0,
-            ),
-        )
-        for job in box.jobs
-        if job.state is JobState.DONE
-    ]
 
 
 def log(box: SimulatedBox, job_id: int, *, offset: int, limit: int) -> LogView:

@@ -154,11 +154,11 @@ def scores(
         print_json([*answer])
         return
     from bertd.cli.output.export_cost import export_costs
-    from bertd.cli.output.score_curve import curves_text, export_shares
-    from bertd.cli.output.score_summary import read_published, summarize_scores
+    from bertd.cli.output.score_curve import curves_text
     from bertd.cli.output.score_tables import latex_table, markdown_table, published_text, summaries_text
     from bertd.cli.output.tables import detect_output_style
     from bertd.cli.output.views import scores_text
+    from bertd.scores.score_summary import export_shares, read_published, summarize_scores
 
     rows, style = read_published() if published else [], detect_output_style()
     summaries = summarize_scores(answer)

@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-from bertd.api.models import RunView
-from bertd.cli.output.score_summary import TaskSummary
 from bertd.cli.output.tables import OutputStyle, Row, format_table
 from bertd.cli.output.views import name_start
 from bertd.run.amounts.quantities import format_share
+from bertd.scores.score_summary import TaskSummary
 
 _LEVELS = "▁▂▃▄▅▆▇█"
-
-
-def export_shares(runs: Iterable[RunView]) -> dict[str, float]:
-    """The share of its run's budget, 0..1, at which each export was made whose checkpoint is kept."""
-    return {f"{run.id}/{kept.name}": kept.progress for run in runs for kept in run.kept}
 
 
 def curves_text(summaries: Sequence[TaskSummary], *, shares: Mapping[str, float], style: OutputStyle) -> str:

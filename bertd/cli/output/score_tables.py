@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bertd.cli.output.export_cost import ExportCost
-from bertd.cli.output.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, choose_start, glue_mean
 from bertd.cli.output.tables import BOLD, Cell, OutputStyle, Row, format_table
 from bertd.cli.output.views import name_start
 from bertd.records import VIA_TASKS, Via
+from bertd.scores.score_summary import GLUE_COLUMNS, PublishedRow, TaskSummary, choose_start, glue_mean
 
 _TITLES = {
     "mnli": "MNLI-m/mm",

@@ -5,10 +5,10 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from bertd.cli.output.score_summary import SettingSummary, TaskSummary
 from bertd.cli.output.tables import BOLD, DIM, Cell, OutputStyle, Row, format_table
 from bertd.cli.output.views import name_start
 from bertd.run.amounts.quantities import format_count
+from bertd.scores.score_summary import SettingSummary, TaskSummary
 
 
 def settings_text(summaries: Sequence[TaskSummary], *, style: OutputStyle) -> str:

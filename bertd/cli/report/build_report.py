@@ -6,7 +6,6 @@ import statistics
 from collections.abc import Iterable
 
 from bertd.cli.output.energy_text import format_energy
-from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, read_published, summarize_scores
 from bertd.cli.report.document import Bar, Block, Chart, Code, Mark, Paragraph, Report, Section, Series, Table
 from bertd.cli.report.forecast_section import forecast_blocks
 from bertd.cli.report.recipe_differences import find_differences
@@ -19,6 +18,7 @@ from bertd.run.execution_text import execution_choices
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.run.time_account import TimeAccount
+from bertd.scores.score_summary import GLUE_COLUMNS, TaskSummary, read_published, summarize_scores
 
 _POINTS = 600
 _HALF_LIFE = 0.01

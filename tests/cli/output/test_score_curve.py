@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bertd.api.models import ScoreView
-from bertd.cli.output.score_curve import curves_text, export_shares
-from bertd.cli.output.score_summary import summarize_scores
+from bertd.cli.output.score_curve import curves_text
 from bertd.cli.output.tables import OutputStyle
 from bertd.records import KeptCheckpoint
+from bertd.scores.score_summary import export_shares, summarize_scores
 from tests.cli import samples
 
 PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)

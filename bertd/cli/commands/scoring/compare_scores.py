@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from bertd.api.client import Client
 from bertd.cli.commands.programs import answer_of_module
 from bertd.cli.commands.scoring.scored_export import JobFolders, find_scores
-from bertd.cli.output.score_summary import GLUE_COLUMNS, TaskSummary, choose_start, summarize_scores
 from bertd.records import ComparisonRequest, NotCompared, ScoreComparison, ScoredTrial, TaskTrials
+from bertd.scores.score_summary import GLUE_COLUMNS, TaskSummary, choose_start, summarize_scores
 
 PROGRAM = "bertd.glue.comparison.compare"
 _SECOND_SETS = {"mnli": ("mnli-mm", "accuracy_mismatched")}

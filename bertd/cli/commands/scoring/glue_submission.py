@@ -17,9 +17,9 @@ from bertd.cli.options import SocketOption, connect
 if TYPE_CHECKING:
     from bertd.api.models import ScoreView
     from bertd.cli.commands.scoring.scored_export import JobFolders
-    from bertd.cli.output.score_summary import TaskSummary
     from bertd.records import SubmissionRequest
     from bertd.run.paths import JobPaths
+    from bertd.scores.score_summary import TaskSummary
 
 PROGRAM = "bertd.glue.submission.submit"
 _RUN_AND_STEP = re.compile(r"(.+)/step-(\d+)")
@@ -63,7 +63,7 @@ def submit(
     if out.suffix != ".zip":
         raise typer.BadParameter(f"{out}: end the name in .zip", param_hint="--out")
     from bertd.cli.commands.scoring.scored_export import JobFolders, find_scores
-    from bertd.cli.output.score_summary import summarize_scores
+    from bertd.scores.score_summary import summarize_scores
 
     client = connect(socket)
     summaries = summarize_scores(find_scores(client, run))

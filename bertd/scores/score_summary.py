@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Literal
 
-from bertd.api.models import ScoreView
+from bertd.api.models import RunView, ScoreView
 from bertd.records import GLUE_TASKS, Via
 from bertd.records.record import Record
 
@@ -186,7 +186,12 @@ def glue_mean(summaries: Iterable[TaskSummary]) -> float | None:
     return statistics.fmean(by_task[task] for task in GLUE_COLUMNS)
 
 
+def export_shares(runs: Iterable[RunView]) -> dict[str, float]:
+    """The share of its run's budget, 0..1, at which each export was made whose checkpoint is kept."""
+    return {f"{run.id}/{kept.name}": kept.progress for run in runs for kept in run.kept}
+
+
 def read_published() -> list[PublishedRow]:
     """The published rows, in the file's order."""
-    text = files("bertd.cli.output").joinpath("published_scores.toml").read_text(encoding="utf-8")
+    text = files("bertd.scores").joinpath("published_scores.toml").read_text(encoding="utf-8")
     return [PublishedRow.model_validate(row) for row in tomllib.loads(text)["row"]]

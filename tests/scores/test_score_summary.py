@@ -7,12 +7,12 @@ import re
 import pytest
 
 from bertd.api.models import ScoreView
-from bertd.cli.output.score_summary import GLUE_COLUMNS, Setting, glue_mean, read_published, summarize_scores
 from bertd.cli.output.score_tables import latex_table, markdown_table, summaries_text
 from bertd.cli.output.setting_table import settings_text
 from bertd.cli.output.tables import OutputStyle
 from bertd.cli.output.views import scores_text
 from bertd.records import Via
+from bertd.scores.score_summary import GLUE_COLUMNS, Setting, glue_mean, read_published, summarize_scores
 from tests.cli import samples
 
 PLAIN = OutputStyle(width=None, has_color=False, has_unicode=True)

@@ -1,0 +1,1 @@
+"""Scores of finetunings, summarized for the command line and the dashboard; published rows beside them."""
