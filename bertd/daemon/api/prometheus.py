@@ -57,6 +57,21 @@ _RUN_METRICS: tuple[_Metric[RunView], ...] = (
         lambda run: run.validation.loss if run.validation else None,
     ),
     _Metric("bertd_run_best_validation_loss_nats", "The least validation loss.", lambda run: run.best_validation),
+    _Metric(
+        "bertd_run_forecast_loss_nats",
+        "The last validation loss, as forecast.",
+        lambda run: run.forecast.loss if run.forecast else None,
+    ),
+    _Metric(
+        "bertd_run_forecast_low_nats",
+        "The lower end of the forecast's 80 % band.",
+        lambda run: run.forecast.low if run.forecast else None,
+    ),
+    _Metric(
+        "bertd_run_forecast_high_nats",
+        "The upper end of the forecast's 80 % band.",
+        lambda run: run.forecast.high if run.forecast else None,
+    ),
     _Metric("bertd_run_learning_rate", "Learning rate of the newest step.", _step(lambda step: step.lr)),
     _Metric("bertd_run_gradient_norm", "Norm of the gradient before clipping.", _step(lambda step: step.grad_norm)),
     _Metric("bertd_run_loss_scale", "Factor of the loss in fp16.", _step(lambda step: step.loss_scale)),

@@ -16,7 +16,7 @@ from bertd.api.models import DiskQuotaView
 from bertd.daemon.api.prometheus import prometheus_text
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.errors import StorageError
-from bertd.records import AlertRecord, JobEnergy, JobState
+from bertd.records import AlertRecord, ForecastRecord, JobEnergy, JobState
 from tests.cli import samples
 from tests.daemon.api.in_process_api import InProcessApi
 
@@ -57,9 +57,11 @@ def full_text() -> bytes:
     energy = JobEnergy(t=1.0, gpu_kwh=2.0, measured_s=9.0, unmeasured_s=0.0)
     disk = DiskQuotaView(t=1.0, used_bytes=5, quota_bytes=10)
     budget = run.budget.model_copy(update={"reserve_s": 30.0, "remaining_s": 5.0, "projected_step": 9})
-    run = run.model_copy(
-        update={"step": step, "alert": alert, "budget": budget, "best_validation": 3.0, "energy": energy, "disk": disk}
+    forecast = ForecastRecord(
+        t=1.0, step=1, charged_s=1, progress=0.5, loss=2.0, low=1.9, high=2.1, end_step=2, curve=[], basis="x"
     )
+    values = {"step": step, "alert": alert, "budget": budget, "best_validation": 3.0, "forecast": forecast}
+    run = run.model_copy(update=values | {"energy": energy, "disk": disk})
     latencies.observe_request(method="GET", operation="get_jobs", status=200, seconds=0.1)
     latencies.timed(lambda: None)()
     device = status.devices[0].model_copy(update={"job_ids": [7]})
