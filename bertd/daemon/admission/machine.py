@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from bertd.daemon.admission.quota import Quotas
-from bertd.daemon.scheduling.devices.device_allocation import Inventory
+from bertd.daemon.scheduling.devices.device_allocation import Inventory, is_instance
 from bertd.errors import DeviceError, SubmissionError
 from bertd.run.amounts.quantities import format_bytes, format_count
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters, require_disk_space
@@ -22,12 +22,14 @@ def require_devices(recipe: Recipe, *, name: str, inventory: Inventory) -> None:
     """
     num_requested, kind = recipe.devices.count, recipe.devices.kind
     need_bytes = recipe.devices.memory_bytes
-    num_available = inventory.count(kind, memory_bytes=need_bytes)
+    num_available = inventory.count_for_run(kind, memory_bytes=need_bytes)
     size = "" if need_bytes is None else f" of {format_bytes(need_bytes)}"
     if num_requested <= num_available:
         return
     if kind == "gpu":
         why = f" ({inventory.no_gpu_reason})" if inventory.no_gpu_reason else ""
+        if not why and any(map(is_instance, inventory.gpus)):
+            why = " (a run can have one instance of a GPU in MIG mode, and not several)"
         remedy = (
             f"--set devices.count={num_available}"
             if num_available

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bertd.daemon.scheduling.devices.inventory import Devices, health_text
+from bertd.daemon.scheduling.devices.inventory import Devices, LeftOut, health_text
 from bertd.daemon.telemetry.gpu_sampler import GpuState, Health
 from bertd.daemon.telemetry.job_alerts import JobAlerts
 from bertd.daemon.telemetry.xid_errors import XidError
@@ -90,10 +90,10 @@ class DeviceWatch:
                 self._look_at_clocks(uuid, state, now=now)
                 self._look_at_memory(uuid, state, now=now)
 
-    def _report_left_out(self, text: str, *, now: float) -> None:
-        device = text.partition(" is ")[0]
+    def _report_left_out(self, card: LeftOut, *, now: float) -> None:
+        device = card.text.partition(" is ")[0]
         with self._database.transaction():
-            self._append(device, f"{text}; restart the machine or reset the GPU", now=now, state="lost")
+            self._append(device, f"{card.text}; {card.remedy}", now=now, state=card.state)
 
     def _report_lost(self, uuid: str, state: GpuState, *, now: float) -> None:
         why = health_text(state) or "out of service after its driver's error"

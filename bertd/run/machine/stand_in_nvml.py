@@ -15,7 +15,8 @@ from typing import Any
 
 GIB = 1 << 30
 LOST_CARD, THROTTLING_CARD, ECC_CARD = 3, 5, 6
-LOST, TIMEOUT, NOT_SUPPORTED = 15, 10, 3
+LOST, TIMEOUT, NOT_SUPPORTED, NOT_FOUND = 15, 10, 3, 6
+MAX_INSTANCES = 7
 XID_FALLEN_OFF_THE_BUS, XID_CONTAINED_ECC = 79, 94
 
 
@@ -45,9 +46,16 @@ class Card:
     """NVML's error at each query."""
     hang: threading.Event | None = None
     """Each query waits for it."""
+    is_mig: bool = False
+    """In MIG mode: it is used by its instances alone."""
+    instances: list[Card] = field(default_factory=list)
+    slice: int | None = None
+    """Of an instance: its number on its card."""
 
     @property
     def uuid(self) -> str:
+        if self.slice is not None:
+            return f"MIG-{self.index:08x}-{self.slice:04x}-4000-8000-000000000000"
         return f"GPU-{self.index:08x}-0000-4000-8000-000000000000"
 
 
@@ -89,7 +97,7 @@ class StandInNvml:
         return self._answering(card).name
 
     def nvmlDeviceGetUtilizationRates(self, card: Card) -> Any:  # noqa: N802
-        busy = round(96 + 3 * self._wave(card)) if self._answering(card).is_busy else 0
+        busy = round(96 + 3 * self._wave(card)) if self._whole(card).is_busy else 0
         return SimpleNamespace(gpu=busy, memory=busy // 2)
 
     def nvmlDeviceGetMemoryInfo(self, card: Card) -> Any:  # noqa: N802
@@ -97,53 +105,53 @@ class StandInNvml:
         return SimpleNamespace(used=int(used * card.total_bytes), total=card.total_bytes)
 
     def nvmlDeviceGetTemperature(self, card: Card, sensor: int) -> int:  # noqa: N802
-        warm = 20 if self._is_slowed(self._answering(card)) else 0
+        warm = 20 if self._is_slowed(self._whole(card)) else 0
         return round(72 + 4 * math.sin(card.index) + self._wave(card)) + warm if card.is_busy else 41
 
     def nvmlDeviceGetPowerUsage(self, card: Card) -> int:  # noqa: N802
-        return round(self._power_w(self._answering(card)) * 1000)
+        return round(self._power_w(self._whole(card)) * 1000)
 
     def nvmlDeviceGetEnforcedPowerLimit(self, card: Card) -> int:  # noqa: N802
-        return 250_000 if self._answering(card) else 0
+        return 250_000 if self._whole(card) else 0
 
     nvmlDeviceGetPowerManagementDefaultLimit = nvmlDeviceGetEnforcedPowerLimit  # noqa: N815
 
     def nvmlDeviceGetTotalEnergyConsumption(self, card: Card) -> int:  # noqa: N802
         """Millijoules; at the mean power, since a wave adds nothing over its length."""
-        return round(self._mean_power_w(self._answering(card)) * 1000 * (1000 + self._clock()))
+        return round(self._mean_power_w(self._whole(card)) * 1000 * (1000 + self._clock()))
 
     def nvmlDeviceGetClockInfo(self, card: Card, kind: int) -> int:  # noqa: N802
         if kind == self.NVML_CLOCK_MEM:
-            return 850 if self._answering(card) else 0
-        return 900 if self._is_slowed(self._answering(card)) else 1455 if card.is_busy else 135
+            return 850 if self._whole(card) else 0
+        return 900 if self._is_slowed(self._whole(card)) else 1455 if card.is_busy else 135
 
     def nvmlDeviceGetMaxClockInfo(self, card: Card, kind: int) -> int:  # noqa: N802
-        return 1912 if self._answering(card) and kind == self.NVML_CLOCK_SM else 850
+        return 1912 if self._whole(card) and kind == self.NVML_CLOCK_SM else 850
 
     def nvmlDeviceGetCurrentClocksThrottleReasons(self, card: Card) -> int:  # noqa: N802
-        return 64 if self._is_slowed(self._answering(card)) else 0 if card.is_busy else 1
+        return 64 if self._is_slowed(self._whole(card)) else 0 if card.is_busy else 1
 
     def nvmlDeviceGetTotalEccErrors(self, card: Card, kind: int, counter: int) -> int:  # noqa: N802
-        since_s = self._clock() - self._answering(card).ecc_from_s
+        since_s = self._clock() - self._whole(card).ecc_from_s
         errors = 0 if since_s < 0 else 1 + int(since_s // 60)
         return errors if kind == self.NVML_MEMORY_ERROR_TYPE_UNCORRECTED else 4 * errors
 
     def nvmlDeviceGetRemappedRows(self, card: Card) -> tuple[int, int, int, int]:  # noqa: N802
-        return (0, 0, int(self._clock() >= self._answering(card).ecc_from_s), 0)
+        return (0, 0, int(self._clock() >= self._whole(card).ecc_from_s), 0)
 
     def nvmlDeviceGetCurrPcieLinkGeneration(self, card: Card) -> int:  # noqa: N802
-        return 3 if self._answering(card).is_busy else 1
+        return 3 if self._whole(card).is_busy else 1
 
     def nvmlDeviceGetCurrPcieLinkWidth(self, card: Card) -> int:  # noqa: N802
-        return 16 if self._answering(card) else 0
+        return 16 if self._whole(card) else 0
 
     nvmlDeviceGetMaxPcieLinkWidth = nvmlDeviceGetCurrPcieLinkWidth  # noqa: N815
 
     def nvmlDeviceGetPcieReplayCounter(self, card: Card) -> int:  # noqa: N802
-        return self._answering(card).index % 3
+        return self._whole(card).index % 3
 
     def nvmlDeviceGetFieldValues(self, card: Card, fields: list[int]) -> list[Any]:  # noqa: N802
-        number = self._answering(card).index // 7
+        number = self._whole(card).index // 7
         return [SimpleNamespace(nvmlReturn=0, value=SimpleNamespace(ullVal=number)) for _ in fields]
 
     def nvmlDeviceGetComputeRunningProcesses(self, card: Card) -> list[Any]:  # noqa: N802
@@ -159,14 +167,24 @@ class StandInNvml:
     def nvmlDeviceGetP2PStatus(self, card: Card, other: Card, index: int) -> int:  # noqa: N802
         return int(self._answering(card) is not card)
 
-    def nvmlDeviceGetMigMode(self, card: Card) -> Any:  # noqa: N802
-        raise StandInError(NOT_SUPPORTED, "Not Supported")
+    def nvmlDeviceGetMigMode(self, card: Card) -> list[int]:  # noqa: N802
+        """Now, and after a reset.
+
+        Raises:
+            StandInError: the card has no such mode.
+        """
+        if not self._answering(card).is_mig:
+            raise StandInError(NOT_SUPPORTED, "Not Supported")
+        return [1, 1]
 
     def nvmlDeviceGetMaxMigDeviceCount(self, card: Card) -> int:  # noqa: N802
-        raise StandInError(NOT_SUPPORTED, "Not Supported")
+        return MAX_INSTANCES if self._answering(card) else 0
 
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, card: Card, index: int) -> Any:  # noqa: N802
-        raise StandInError(NOT_SUPPORTED, "Not Supported")
+    def nvmlDeviceGetMigDeviceHandleByIndex(self, card: Card, index: int) -> Card:  # noqa: N802
+        instances = self._answering(card).instances
+        if index >= len(instances):
+            raise StandInError(NOT_FOUND, "Not Found")
+        return instances[index]
 
     def nvmlEventSetCreate(self) -> list[Card]:  # noqa: N802
         return []
@@ -193,6 +211,16 @@ class StandInNvml:
             raise StandInError(*card.error)
         return card
 
+    def _whole(self, card: Card) -> Card:
+        """For what NVML says of whole cards alone.
+
+        Raises:
+            StandInError: it is an instance.
+        """
+        if self._answering(card).slice is not None:
+            raise StandInError(NOT_SUPPORTED, "Not Supported")
+        return card
+
     def _is_slowed(self, card: Card) -> bool:
         return self._clock() >= card.throttles_from_s
 
@@ -205,6 +233,15 @@ class StandInNvml:
 
     def _power_w(self, card: Card) -> float:
         return self._mean_power_w(card) + (6 * self._wave(card) if card.is_busy else 0.0)
+
+
+def card_in_mig_mode(index: int, num_instances: int, *, total_bytes: int = 16 * GIB) -> Card:
+    """A card that is used by its instances, each with that memory; with none, not at all."""
+    instances = [
+        Card(index, name="NVIDIA H200 MIG 1g.16gb", total_bytes=total_bytes, slice=slice)
+        for slice in range(num_instances)
+    ]
+    return Card(index, name="NVIDIA H200", total_bytes=141 * 10**9, is_mig=True, instances=instances)
 
 
 def eight_cards(*, lost_at_s: float, throttles_from_s: float, ecc_from_s: float) -> list[Card]:

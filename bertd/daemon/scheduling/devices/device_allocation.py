@@ -46,6 +46,18 @@ class Inventory:
         """Devices of a kind: cores, or GPUs that have so much memory."""
         return self.cpu_slots if kind == "cpu" else sum(self.cards.fits(gpu, memory_bytes) for gpu in self.gpus)
 
+    def count_for_run(self, kind: str, *, memory_bytes: int | None = None) -> int:
+        """The most devices that one run can have: of the instances of GPUs in MIG mode it can have one."""
+        if kind == "cpu":
+            return self.cpu_slots
+        fitting = [gpu for gpu in self.gpus if self.cards.fits(gpu, memory_bytes)]
+        return max(sum(not is_instance(gpu) for gpu in fitting), min(1, len(fitting)))
+
+
+def is_instance(gpu: str) -> bool:
+    """Whether this UUID is of an instance of a GPU in MIG mode: a process sees one of them, and NCCL links none."""
+    return gpu.startswith("MIG-")
+
 
 @dataclass(frozen=True)
 class Allocation:
@@ -125,7 +137,7 @@ def allocate(
             # As a job that waits for a time, it holds nobody up but those of its group.
             decisions.append(Wait(job, reason))
             continue
-        if job.num_devices > counts[job.device_kind] or _needs_larger_cards(job, inventory):
+        if job.num_devices > counts[job.device_kind] or _needs_other_cards(job, inventory):
             # It can never start here, so it does not block those after it.
             decisions.append(Wait(job, _unsatisfiable_reason(job, inventory)))
             continue
@@ -176,7 +188,7 @@ def _find_devices(
     if shares_gpu(job):
         return _find_memory(job, leases, inventory, gpus=gpus, occupied=occupied, is_packed=is_packed)
     # In the machine's order: the choice puts those last that others use.
-    free = _whole_gpus(leases, [gpu for gpu in inventory.gpus if gpu not in drained])
+    free = _whole_gpus(leases, [gpu for gpu in _candidates(job, inventory) if gpu not in drained])
     if job.num_devices > len(free):
         return None
     chosen = choose_gpus(
@@ -216,9 +228,19 @@ def shares_gpu(job: Job) -> bool:
     return job.device_kind == "gpu" and job.memory_bytes is not None and job.kind in PROGRAM_KINDS
 
 
-def _needs_larger_cards(job: Job, inventory: Inventory) -> bool:
-    need_bytes = job.memory_bytes
-    return need_bytes is not None and job.num_devices > inventory.count(job.device_kind, memory_bytes=need_bytes)
+def _needs_other_cards(job: Job, inventory: Inventory) -> bool:
+    return job.num_devices > _count_for(job, inventory)
+
+
+def _count_for(job: Job, inventory: Inventory) -> int:
+    count = inventory.count_for_run if job.kind is JobKind.PRETRAIN else inventory.count
+    return count(job.device_kind, memory_bytes=job.memory_bytes)
+
+
+def _candidates(job: Job, inventory: Inventory) -> list[str]:
+    """The GPUs that a job may have; see `Inventory.count_for_run`."""
+    needs_whole = job.kind is JobKind.PRETRAIN and job.num_devices > 1
+    return [gpu for gpu in inventory.gpus if not (needs_whole and is_instance(gpu))]
 
 
 def _turn_reason(first: Job) -> str:
@@ -238,7 +260,7 @@ def _wait_reason(job: Job, leases: Leases, inventory: Inventory, *, drained: Col
     holders = [str(id) for id in sorted({lease.job_id for lease in rows})]
     is_cpu = job.device_kind == "cpu"
     unit = ("core" if is_cpu else "GPU") + "s" * (job.num_devices > 1)
-    in_service = [gpu for gpu in inventory.gpus if gpu not in drained]
+    in_service = [gpu for gpu in _candidates(job, inventory) if gpu not in drained]
     free = inventory.cpu_slots - leases.slots_of(CPU) if is_cpu else len(_whole_gpus(leases, in_service))
     verb, them = ("has", "it") if len(holders) == 1 else ("have", "one")
     names = f"job{'s' * (len(holders) > 1)} {', '.join(holders)}"
@@ -261,7 +283,7 @@ def _drained_text(is_cpu: bool, inventory: Inventory, drained: Collection[str]) 
 
 
 def _unsatisfiable_reason(job: Job, inventory: Inventory) -> str:
-    num_available = inventory.count(job.device_kind, memory_bytes=job.memory_bytes)
+    num_available = _count_for(job, inventory)
     size = f" of {format_bytes(job.memory_bytes)}" if job.memory_bytes is not None else ""
     why = f" ({inventory.no_gpu_reason})" if job.device_kind == "gpu" and inventory.no_gpu_reason else ""
     fewer = (

@@ -46,7 +46,7 @@ def check_device_count(job: Job, num_devices: int, *, inventory: Inventory) -> N
     recipe = read_recipe(RunPaths(Path(job.folder)).recipe)
     possible = [
         n
-        for n in range(1, inventory.count(job.device_kind, memory_bytes=job.memory_bytes) + 1)
+        for n in range(1, inventory.count_for_run(job.device_kind, memory_bytes=job.memory_bytes) + 1)
         if recipe.batch.divides_among(n)
     ]
     _check_inventory(job, num_devices, inventory=inventory, possible=possible)
@@ -109,7 +109,7 @@ def _check_job(job: Job, num_devices: int) -> None:
 
 
 def _check_inventory(job: Job, num_devices: int, *, inventory: Inventory, possible: list[int]) -> None:
-    num_available = inventory.count(job.device_kind, memory_bytes=job.memory_bytes)
+    num_available = inventory.count_for_run(job.device_kind, memory_bytes=job.memory_bytes)
     if num_devices <= num_available:
         return
     unit = "cores" if job.device_kind == "cpu" else "GPUs"

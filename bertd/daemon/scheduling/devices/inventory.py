@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import psutil
 
@@ -77,7 +77,7 @@ class Devices:
         if found.reason:
             logger.warning("%s", found.reason)
         self.left_out = found.left_out
-        """A sentence for each card that did not answer when the daemon began."""
+        """The cards that could not be used when the daemon began."""
         self._cpu_name = _cpu_name()
         self._cpu_sample = self._sample_cpu()
         self._machine = MachineSampler(disk=disk)
@@ -195,12 +195,22 @@ class Devices:
         )
 
 
+class LeftOut(NamedTuple):
+    """A card that the daemon does not use."""
+
+    text: str
+    """`GPU 1 is left out: ` and why."""
+    remedy: str
+    state: str
+    """Of its event."""
+
+
 @dataclass
 class _Found:
     """The GPUs that the driver lists."""
 
     gpus: list[Gpu] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
     reason: str = ""
     """Why there are none, or which are left out; empty where all are there."""
     links: Links = field(default_factory=dict)
@@ -211,18 +221,38 @@ class _Found:
         try:
             nvml.nvmlInit()
             for index in range(nvml.nvmlDeviceGetCount()):
-                try:
-                    self.gpus += _devices_of(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
-                except nvml.NVMLError as error:
-                    self.left_out.append(f"GPU {index} is left out: {error}")
+                self._look_at(nvml, index)
             self.links = read_links(nvml, {gpu.uuid: gpu.board for gpu in self.gpus})
         except nvml.NVMLError as error:
             reason = f"NVML: {error}"
-        self.reason = reason or "; ".join(self.left_out) or ("" if self.gpus else "NVML: the driver lists no GPU")
+        self.reason = (
+            reason
+            or "; ".join(each.text for each in self.left_out)
+            or ("" if self.gpus else "NVML: the driver lists no GPU")
+        )
+
+    def _look_at(self, nvml: Any, index: int) -> None:
+        try:
+            found = _devices_of(nvml, nvml.nvmlDeviceGetHandleByIndex(index))
+        except nvml.NVMLError as error:
+            self._leave_out(index, str(error), "restart the machine or reset the GPU", state="lost")
+            return
+        if not found:
+            remedy = (
+                f"make some with `nvidia-smi mig -i {index} -cgi ID -C`, or end that mode with `nvidia-smi -i {index} "
+                "-mig 0`, then start the daemon again"
+            )
+            self._leave_out(index, "it is in MIG mode and has no instances", remedy, state="no instances")
+        self.gpus += found
+
+    def _leave_out(self, index: int, why: str, remedy: str, *, state: str) -> None:
+        self.left_out.append(LeftOut(f"GPU {index} is left out: {why}", remedy, state))
 
 
 def _devices_of(nvml: Any, board: Any) -> list[Gpu]:
-    handles = _mig_instances(nvml, board) or [board]
+    """The GPU, or its instances if it is in MIG mode, when it cannot be used as one."""
+    instances = _mig_instances(nvml, board)
+    handles = [board] if instances is None else instances
     return [
         Gpu(uuid=nvml.nvmlDeviceGetUUID(handle), name=nvml.nvmlDeviceGetName(handle), handle=handle, board=board)
         for handle in handles
@@ -280,14 +310,16 @@ def default_finetunings_per_gpu(memory_bytes: int | None) -> int:
     return max(1, min(_MOST_FINETUNINGS, (memory_bytes or 0) // _FINETUNING_BYTES))
 
 
-def _mig_instances(nvml: Any, handle: Any) -> list[Any]:
-    """The instances that a GPU in MIG mode is divided into; it cannot be used as one. Empty for any other GPU."""
+def _mig_instances(nvml: Any, handle: Any) -> list[Any] | None:
+    """The instances that a GPU in MIG mode is divided into; None for any other GPU."""
     try:
         is_mig, _ = nvml.nvmlDeviceGetMigMode(handle)
     except nvml.NVMLError:
-        return []
+        return None
+    if not is_mig:
+        return None
     instances = []
-    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle) if is_mig else 0):
+    for index in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
         try:
             instances.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, index))
         except nvml.NVMLError:

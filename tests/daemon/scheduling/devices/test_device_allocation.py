@@ -180,3 +180,19 @@ def test_a_drained_cpu_starts_no_job() -> None:
 def test_what_is_leased_of_a_drained_gpu_is_not_counted_as_free() -> None:
     (wait,) = allocate([job(2, 8)], leased("GPU-0"), BOX, drained=("GPU-0", "GPU-1"))
     assert isinstance(wait, Wait) and "6 free; 2 drained" in wait.reason
+
+
+def test_a_run_has_one_instance_of_a_card_in_mig_mode_or_several_whole_cards() -> None:
+    mixed = Inventory(cpu_slots=4, gpus=("MIG-a", "MIG-b", "GPU-0", "MIG-c", "GPU-1"), no_gpu_reason="")
+    (pair,) = allocate([job(1, 2)], Leases(), mixed)
+    assert pair == Allocation(job(1, 2), {"GPU-0": 1, "GPU-1": 1})
+    (waits,) = allocate([job(2, 2)], leased("GPU-0"), mixed)
+    assert isinstance(waits, Wait) and waits.reason.startswith("waits for 2 GPUs, 1 free")
+    never, single = allocate([job(1, 3), job(2, 1)], Leases(), mixed)
+    assert isinstance(never, Wait) and "this machine has 2" in never.reason
+    assert single == Allocation(job(2, 1), {"MIG-a": 1})
+    # A grid has a process for each of its GPUs.
+    (grid,) = allocate([job(1, 5, job_kind=JobKind.GRID)], Leases(), mixed)
+    assert isinstance(grid, Allocation) and len(grid.devices) == 5
+    assert [mixed.count_for_run("gpu"), BOX.count_for_run("gpu"), mixed.count_for_run("cpu")] == [2, 8, 4]
+    assert Inventory(1, ("MIG-a", "MIG-b"), "").count_for_run("gpu") == 1
