@@ -38,6 +38,7 @@ from tui.theme import make_theme
 from tui.widgets.job_list import JobList
 
 if TYPE_CHECKING:
+    from tui.screens.events import EventsScreen
     from tui.screens.fleet import DaemonList
 
 FLUSH_S = 1.0
@@ -263,6 +264,27 @@ class Dashboard(JobActionsApp):
             self._show_message(f"the curves: {error}", role=Role.BAD)
             return
         self.show_newest()
+
+    async def on_events_screen_point_wanted(self, event: EventsScreen.PointWanted) -> None:
+        """Show the curves at the step of an event, of whichever run."""
+        run = self._snapshot.run if self._snapshot is not None else None
+        if run is None or run.id != event.run_id:
+            try:
+                await asyncio.to_thread(self._feed.open_run, event.run_id)
+            except BertdError as error:
+                self._show_message(f"{event.run_id}: {error}", role=Role.BAD)
+                return
+            self.show_newest()
+        await self.show_at(event.step)
+
+    async def on_events_screen_log_wanted(self, event: EventsScreen.LogWanted) -> None:
+        """Show a job's log at the time of an event."""
+        from tui.screens.log import LogScreen
+
+        await self.action_show_view("log")
+        screen = self._get_status_screen("log")
+        assert isinstance(screen, LogScreen)
+        screen.show_job_at(event.job_id, event.t)
 
     async def show_at(self, step: int) -> None:
         """Show the Run screen, with the chart's cursor at a step."""

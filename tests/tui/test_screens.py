@@ -458,11 +458,63 @@ async def test_events_follow_the_newest_and_leave_out_steps() -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("5")
         await _settled(pilot)
-        assert screen_lines(app)[-2].endswith("number 200")
+        assert _row(app, "> ").endswith("number 200")
         assert "number 199" not in screen_text(app)
         await pilot.press("home")
         await _settled(pilot)
         assert screen_lines(app)[2].endswith("number 2")
+
+
+def _event(id: int, *, type: str = "checkpoint", t: float = NOW, **data: object) -> EventView:
+    run_id = "12-academic-large"
+    return EventView(id=id, t=t, type=type, job_id=12, run_id=run_id, text=f"event {id}", data=data)
+
+
+async def test_enter_on_an_event_shows_its_step_on_the_curves_and_says_so_where_it_has_none() -> None:
+    feed = FakeFeed()
+    feed.current = replace(feed.current, events=(_event(1, step=4800), _event(2, type="grid", step=7)))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("5", "enter")
+        await _settled(pilot)
+        assert app.current_mode == "events"
+        await pilot.press("up", "enter")
+        await _settled(pilot)
+        assert app.current_mode == "run"
+
+
+async def test_l_on_an_event_shows_the_log_from_its_time_on() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = "".join(f"line {number:05d}\n" for number in range(5000)).encode()
+    feed.current = replace(feed.current, events=(_event(1, t=11 * 3000.0),))
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("5", "l")
+        await _settled(pilot)
+        assert screen_lines(app)[2].strip() == "line 03000"
+        await pilot.press("up")
+        await _settled(pilot)
+        assert screen_lines(app)[2].strip() == "line 02999"
+
+
+async def test_a_log_can_be_read_by_rank_and_by_level() -> None:
+    feed = FakeFeed()
+    feed.logs[12] = b"rank 0: starts\nrank 3: starts\n[rank3]: RuntimeError: CUDA\nWARNING slow disk\nINFO rank 0: on\n"
+    app = _dashboard(feed)
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press("4")
+        await _settled(pilot)
+        await pilot.press("r", "r")
+        await _settled(pilot)
+        assert [one.strip() for one in screen_lines(app)[2:5]] == ["rank 3: starts", "[rank3]: RuntimeError: CUDA", ""]
+        assert "only rank 3" in screen_lines(app)[1]
+        await pilot.press("r", "e")
+        await _settled(pilot)
+        shown = [one.strip() for one in screen_lines(app)[2:5]]
+        assert shown == ["[rank3]: RuntimeError: CUDA", "WARNING slow disk", ""]
+        await pilot.press("e", "e", "r", "e")
+        await _settled(pilot)
+        assert "no line of rank 0, warnings and errors" in screen_text(app)
 
 
 async def test_every_view_can_be_reached_and_left_by_its_number() -> None:

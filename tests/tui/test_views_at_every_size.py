@@ -16,7 +16,7 @@ from tui.drawing.glyphs import ASCII
 from tui.snapshot import Link, LinkState, Snapshot
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
-VIEWS = {"scores": "3", "devices": "6", "compare": "7", "recipe": "8"}
+VIEWS = {"scores": "3", "log": "4", "events": "5", "devices": "6", "compare": "7", "recipe": "8"}
 """Name, and the keys that open it from the first screen."""
 
 
@@ -24,6 +24,7 @@ def _feed() -> FakeFeed:
     feed = FakeFeed()
     feed.older_runs = [run for run in feed.demo.runs() if run.id != feed.status.runs[0].id]
     feed.scored = feed.demo.scores()
+    feed.logs[12] = "".join(f"rank {n % 8}: step {n}: loss 2.{n:03d}\n" for n in range(300)).encode()
     feed.kept = feed.demo.run(feed.status.runs[0].id).kept
     return feed
 

@@ -49,6 +49,16 @@ COMPARE_KEYS = [
     KeyBinding("v", "other_curve", "Curve", "validation loss, or training loss"),
 ]
 """Shown only in the view that compares runs."""
+EVENT_KEYS = [
+    KeyBinding("enter", "", "", "the selected event's place on the curves"),
+    KeyBinding("l", "show_log", "Log at the event", "the job's log at the selected event"),
+]
+"""Only in the view of the events; enter belongs to its list."""
+LOG_KEYS = [
+    KeyBinding("r", "next_rank", "Next rank", "only the lines of one rank; then of the next, then all"),
+    KeyBinding("e", "next_level", "Level", "warnings and errors; then only errors, then all"),
+]
+"""Only in the view of a log."""
 VIEW_KEYS = [
     KeyBinding("1", "show_view('run')", "Run", "budget, loss, speed, devices"),
     KeyBinding("2", "show_view('queue')", "Queue", "all jobs; keys act on the selected one"),

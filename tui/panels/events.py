@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from bertd.api.models import EventView
 from tui.display_options import DisplayOptions
@@ -25,25 +26,42 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     return [title, *(_row(event, options, width) for event in shown)][:height]
 
 
-def draw_all(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
-    """All received events, each in full, over several lines where it is long."""
+def listed(snapshot: Snapshot, wanted: str) -> list[EventView]:
+    """The events worth a row, oldest first, of which the row has the text `wanted`, whatever its case."""
+    events = (event for event in snapshot.events if event.type not in _HIDDEN_TYPES)
+    return [event for event in events if wanted in _searched_text(event)]
+
+
+def draw_list(snapshot: Snapshot, events: Sequence[EventView], options: DisplayOptions, width: int) -> list[Line]:
+    """A heading and a row for each event."""
     title = heading("Events", Line(), width=width, rule=options.glyphs.rule)
-    shown = [event for event in snapshot.events if event.type not in _HIDDEN_TYPES]
-    if not shown:
-        return [title, _no_events(snapshot)]
-    return [title, *(row for event in shown for row in _rows(event, width))]
+    return [title, *([_row(event, options, width) for event in events] or [_no_events(snapshot)])]
+
+
+def draw_one(event: EventView | None, options: DisplayOptions, width: int) -> list[Line]:
+    """An event in full: its text over several lines, and where it leads to."""
+    if event is None:
+        return []
+    step = step_of(event)
+    parts = ([] if step is None else [f"step {step:,}"]) + ([event.run_id] if event.run_id else [])
+    right = line((options.glyphs.dot.join(parts), Role.MUTED))
+    role = Role.BAD if event.type in _ALERT_TYPES else Role.TEXT
+    rows = wrap_words(_event_text(event), max(20, width))
+    return [heading(event.type, right, width=width, rule=options.glyphs.rule), *(line((row, role)) for row in rows)]
+
+
+def step_of(event: EventView) -> int | None:
+    """The step of its run at which it happened; a grid counts trials, not steps."""
+    step = event.data.get("step")
+    return step if isinstance(step, int) and event.type != "grid" and event.run_id is not None else None
+
+
+def _searched_text(event: EventView) -> str:
+    return f"{clock(event.t)} {event.type} #{event.job_id} {event.run_id} {_event_text(event)}".casefold()
 
 
 def _no_events(snapshot: Snapshot) -> Line:
     return line(("no events yet" if snapshot.status is not None else "not known yet", Role.MUTED))
-
-
-def _rows(event: EventView, width: int) -> list[Line]:
-    role = Role.BAD if event.type in _ALERT_TYPES else Role.TEXT
-    head = _head(event, role)
-    indent = Line(tuple(head)).width
-    first, *more = wrap_words(_event_text(event), max(20, width - indent))
-    return [Line((*head, Span(first, role))), *(line(" " * indent, (text, role)) for text in more)]
 
 
 def _row(event: EventView, options: DisplayOptions, width: int) -> Line:

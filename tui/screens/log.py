@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 from textual import on
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 
 from bertd.api.models import LogView
 from bertd.run.amounts.quantities import format_bytes
+from tui.actions.keys import LOG_KEYS
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, heading, line
+from tui.log_filter import LogFilter
 from tui.log_window import MAX_BYTES, PIECE_BYTES, LogWindow
+from tui.panels import footer
+from tui.panels.footer import KeyHint
 from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.log_pane import LogPane
 from tui.widgets.search_bar import SearchBar
+
+_BYTES_BEFORE = 4_096
+"""Of the log, shown before the line that is looked for."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +38,14 @@ class _Answer:
     is_before: bool = False
     """It is to be put before the window; else after it."""
     is_size_only: bool = False
+    found: int | None = None
+    """Byte of the line that is to be shown first; None for the window's first or last one."""
 
 
 class LogScreen(PollingScreen):
     """Holds a window of the log, never all of it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, key.action, key.title) for key in LOG_KEYS]
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
@@ -42,6 +55,8 @@ class LogScreen(PollingScreen):
         self._wants_before = self._wants_after = False
         self._opens_at_start = False
         """Whether the next window begins at the log's start instead of its end."""
+        self._opens_at_t: float | None = None
+        """The time at which the next window is to be shown instead."""
         self._skipped_bytes = 0
         """How much was written faster than it could be read, and left out."""
 
@@ -57,9 +72,32 @@ class LogScreen(PollingScreen):
             self._job_id = job_id
             self._open(at_start=False)
 
+    def show_job_at(self, job_id: int, t: float) -> None:
+        """Show a job's log at what was written at this time."""
+        self._job_id = job_id
+        self._open(at_start=True)
+        self._opens_at_t = t
+        self.poll()
+
     @property
     def chosen_job_id(self) -> int | None:
         return self._job_id
+
+    @property
+    def extra_keys(self) -> footer.KeyHints:
+        return (KeyHint("/", "search"), KeyHint("r", "rank"), KeyHint("e", "level"))
+
+    def action_next_rank(self) -> None:
+        """Show only the lines of the next rank that this part of the log names."""
+        self._filter(self._view.filter_lines.with_next_rank(self._view.window.lines))
+
+    def action_next_level(self) -> None:
+        """Show only lines of the next level."""
+        self._filter(self._view.filter_lines.with_next_level())
+
+    def _filter(self, wanted: LogFilter) -> None:
+        self._view.filter_lines = wanted
+        self._view.redraw()
 
     def search(self, text: str) -> None:
         """Go to the nearest match above, else below."""
@@ -89,12 +127,15 @@ class LogScreen(PollingScreen):
         self._opens_at_start = at_start
         self._wants_before = self._wants_after = False
         self._skipped_bytes = 0
+        self._opens_at_t = None
 
     def next_request(self) -> Request | None:
         """The page before or after the window, or only the log's size while a person reads elsewhere."""
         if self._job_id is None:
             return None
         window = self._view.window
+        if not window.size and not window.end and self._opens_at_t is not None:
+            return partial(self._fetch_at, window, self._opens_at_t)
         if not window.size and not window.end:
             return partial(self._fetch, window, offset=0 if self._opens_at_start else -PIECE_BYTES)
         if self._wants_before and window.start > 0:
@@ -122,6 +163,13 @@ class LogScreen(PollingScreen):
         page = self.feed.log(self._job_id, offset=offset, limit=limit)
         return _Answer(window, page, is_before=is_before, is_size_only=is_size_only)
 
+    def _fetch_at(self, window: LogWindow, t: float) -> _Answer:
+        """The page around what was written at this time: with some lines before it, the first of them torn."""
+        assert self._job_id is not None
+        found = self.feed.log_since(self._job_id, t=t, limit=1).offset
+        page = self.feed.log(self._job_id, offset=max(0, found - _BYTES_BEFORE), limit=PIECE_BYTES)
+        return _Answer(window, page, found=found)
+
     def receive(self, answer: object) -> bool:
         """Put the page into the window; True while there is more that is to be shown now."""
         assert isinstance(answer, _Answer)
@@ -140,6 +188,11 @@ class LogScreen(PollingScreen):
             return False
         self._wants_after = False
         window.append(page)
+        if answer.found is not None:
+            self._opens_at_t = None
+            before = page.text.encode()[: answer.found - page.offset].decode(errors="ignore")
+            self._view.show_line(window.first_number + before.count("\n"))
+            return False
         if not self._view.is_at_end:
             return False
         if window.size - window.end > MAX_BYTES:
@@ -159,6 +212,8 @@ class LogScreen(PollingScreen):
             nothing = self.problem
         elif not self._view.window.size:
             nothing = "nothing written yet"
+        elif self._view.filter_lines.text:
+            nothing = f"no line of {self._view.filter_lines.text} in this part of the log"
         else:
             nothing = "reading"
         return [title, line((nothing, Role.BAD if self.problem else Role.TEXT))]
@@ -176,6 +231,8 @@ class LogScreen(PollingScreen):
             start, end = (format_bytes(edge, is_short=True) for edge in (window.start, window.end))
             last = format_bytes(window.size - window.start, is_short=True)
             parts = [f"the last {last} of {size}" if window.end >= window.size else f"{start} to {end} of {size}"]
+        if self._view.filter_lines.text:
+            parts.append(f"only {self._view.filter_lines.text}")
         if self._view.search:
             parts.append(f"{self._view.num_matches()} rows with {self._view.search!r} in this part")
         elif self._skipped_bytes:

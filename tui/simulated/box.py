@@ -361,7 +361,7 @@ class SimulatedBox:
             job_id=job_id,
             run_id=RUN_ID,
             text=text,
-            data=data or {},
+            data=data or ({"step": self.step} if job_id == JOB_ID and t is None else {}),
         )
         self.events = [*self.events[1 - _MAX_EVENTS :], event]
 

@@ -12,6 +12,7 @@ from textual.message import Message
 from bertd.terminal_text import terminal_text
 from tui.display_options import DrawFunction
 from tui.drawing.lines import Line, Role, Span, line
+from tui.log_filter import LogFilter
 from tui.log_window import LogWindow
 from tui.widgets.scroller import Scroller
 
@@ -47,9 +48,10 @@ class LogPane(Scroller):
         super().__init__(draw, id=id, follows_end=True)
         self.window = LogWindow()
         self.search = ""
+        self.filter_lines = LogFilter()
         self._top: tuple[int, int] = (0, 0)
         """Line and row within it that is first on the screen, unless the end is followed."""
-        self._cache: tuple[object, int, list[Row]] = (None, 0, [])
+        self._cache: tuple[object, int, LogFilter, list[Row]] = (None, 0, LogFilter(), [])
 
     @property
     def is_at_end(self) -> bool:
@@ -88,6 +90,11 @@ class LogPane(Scroller):
     def action_end(self) -> None:
         """Go to the end of the log and follow it."""
         self.post_message(self.EdgeWanted(at_start=False))
+
+    def show_line(self, number: int) -> None:
+        """Make this line the first row, as far as lines follow it."""
+        self._follows_end, self._top = False, (number, 0)
+        self.redraw()
 
     def go_to_edge(self, *, at_start: bool) -> None:
         """Show the window's first rows, or its last ones and those to come."""
@@ -128,14 +135,15 @@ class LogPane(Scroller):
 
     def _wrapped_rows(self) -> list[Row]:
         lines, width = self.window.lines, max(1, self.size.width)
-        if self._cache[0] is not lines or self._cache[1] != width:
+        if self._cache[0] is not lines or self._cache[1:3] != (width, self.filter_lines):
             rows = [
                 (number, part, text)
                 for number, one in self.window.whole_lines()
+                if self.filter_lines.shows(one)
                 for part, text in enumerate(wrap_log_line(one, width))
             ]
-            self._cache = (lines, width, rows)
-        return self._cache[2]
+            self._cache = (lines, width, self.filter_lines, rows)
+        return self._cache[3]
 
     def _mark(self, text: str) -> Line:
         at = text.casefold().find(self.search.casefold()) if self.search else -1
