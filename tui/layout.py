@@ -55,7 +55,7 @@ class _Column:
 
 
 def allocate_lines(width: int, height: int, content: Content) -> dict[str, int]:
-    """Lines of each panel by name: header, budget, loss, speed, devices, queue, events, footer; 0 hides it."""
+    """Lines of each panel by name: header, budget, loss, speed, devices, queue, glue, events, footer; 0 hides it."""
     if width >= WIDE:
         return _allocate_wide(height, content, is_huge=width >= HUGE)
     return _allocate_narrow(width, height, content)
@@ -71,7 +71,8 @@ def _allocate_narrow(width: int, height: int, content: Content) -> dict[str, int
         "speed": 2,
         "queue": 2,
         "devices": 2,
-        "events": 2,
+        "glue": 1,
+        "events": 1,
     }
     column = _Column(first, height)
     halves = -(-content.num_devices // 2)
@@ -110,7 +111,7 @@ def _allocate_wide(height: int, content: Content, *, is_huge: bool) -> dict[str,
     left.grow("speed", 5)
     left.grow("devices", devices)
     left.grow_to_fit("speed", 5 if is_huge else 9)
-    right = _Column({"queue": 2, "events": 2}, bottom)
+    right = _Column({"queue": 2, "glue": 1, "events": 2}, bottom)
     right.grow("queue", 1 + min(3, content.num_jobs))
     right.grow("events", 5)
     right.grow_to_fit("queue", 1 + min(content.num_jobs, bottom // 2))

@@ -13,7 +13,7 @@ from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock, count, format_learning_rate, percent, short_count
 from tui.drawing.formatting import loss as loss_text
 from tui.drawing.lines import Line, plain_text
-from tui.panels import budget, devices, events, header, loss, queue, speed, welcome
+from tui.panels import budget, devices, events, glue, header, loss, queue, speed, welcome
 from tui.snapshot import Feed, LinkState, Snapshot
 
 MIN_WIDTH, MAX_WIDTH = 60, 200
@@ -40,6 +40,7 @@ def render_page(snapshot: Snapshot, options: DisplayOptions, width: int) -> str:
     drawn += [
         devices.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
         queue.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
+        glue.GluePanel().draw(snapshot, options, width, _UNLIMITED_HEIGHT),
         events.draw(snapshot, options, width, _UNLIMITED_HEIGHT),
     ]
     lines = [one for lines in drawn for one in lines]

@@ -15,7 +15,8 @@ def _height(given_lines: dict[str, int], width: int) -> int:
     """Total lines of the layout."""
     if width < WIDE:
         return sum(given_lines.values())
-    left, right = (sum(given_lines[name] for name in pair) for pair in (("speed", "devices"), ("queue", "events")))
+    columns = (("speed", "devices"), ("queue", "glue", "events"))
+    left, right = (sum(given_lines[name] for name in column) for column in columns)
     top = sum(given_lines[name] for name in ("header", "budget", "loss", "footer"))
     return top + max(left, right)
 

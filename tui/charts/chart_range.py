@@ -17,6 +17,8 @@ _X_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 """Shares of the axis at which x may end."""
 _UNSCALED_SHARE = 0.1
 """First part of the curves that may leave the y axis, so that a steep start does not flatten the rest."""
+_STEEP = 2.0
+"""A start that would make the y axis longer by this factor is left out of it."""
 _OUTLIER_SHARE = 0.02
 """Of the single steps at either end, so many may leave the y axis."""
 
@@ -48,7 +50,7 @@ def loss_scale(steps: Points, smoothed: Points, others: Sequence[Points], x: Sca
     values += trimmed if trimmed else _visible(steps, x.low, x.high)
     start = _visible(smoothed or steps, x.low, settled_from)
     whole = [*values, *start]
-    if start and values and max(whole) - min(values) <= 4 * (max(values) - min(values)):
+    if start and values and max(whole) - min(values) <= _STEEP * (max(values) - min(values)):
         values = whole
     return log_scale(values) if options.log_y else linear_scale(values)
 

@@ -162,6 +162,7 @@ class Plot:
     def _x_axis(self, columns: int) -> list[Span]:
         text = [" "] * columns
         roles = [Role.MUTED] * columns
+        labelled: set[int] = set()
         free_from = 0
         for tick in self.x_ticks:
             name = self.x_label(tick)
@@ -170,9 +171,10 @@ class Plot:
             if start < free_from or not 0 <= at < columns:
                 continue
             text[start : start + len(name)] = name
+            labelled |= set(range(start, start + len(name)))
             free_from = start + len(name) + 2
         for column, (symbol, role) in enumerate([] if self.has_mark_row else self._mark_row(columns)):
-            if symbol != " " and text[column] == " ":
+            if symbol != " " and column not in labelled:
                 text[column], roles[column] = symbol, role
         return _spans(list(zip(text, roles, strict=True)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bertd.api.models import RunView
 from bertd.records import BudgetUnit, JobState
 from bertd.run.amounts.durations import format_duration
+from tui.charts.rates import sequences_at_end, shortfall
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock_near, count, format_amount, loss, percent, short_count
 from tui.drawing.lines import Line, Role, join_lines, justify, line, wrap_words
@@ -121,16 +122,23 @@ def _ending(run: RunView, snapshot: Snapshot, options: DisplayOptions) -> Line:
     if run.budget.remaining_s is None:
         return line(("no speed yet, so no end is projected", Role.MUTED))
     end_t = snapshot.state_t + run.budget.remaining_s + (run.budget.reserve_s or 0.0)
-    note = ", projected" if snapshot.link.is_fresh else "; a run trains on without the daemon"
-    return line(("ends ", Role.MUTED), clock_near(end_t, now=snapshot.now), " ", step, (note, Role.MUTED))
+    ending = line(("ends ", Role.MUTED), clock_near(end_t, now=snapshot.now), " ", step)
+    if not snapshot.link.is_fresh:
+        return ending + line(("; a run trains on without the daemon", Role.MUTED))
+    short = shortfall(run, snapshot.series)
+    if short:
+        return ending + line((f", {short}", Role.WAITING))
+    return ending + line((", projected", Role.MUTED))
 
 
 def _progress_line(run: RunView, options: DisplayOptions, available_width: int) -> Line:
-    """Steps, sequences and epochs done, as many of them as fit."""
+    """Steps, sequences, now and at the end, and epochs done, as many of them as fit."""
     if run.step is None:
         return Line()
     parts = [line(("step ", Role.MUTED), count(run.step.step))]
-    parts.append(line(short_count(run.step.sequences), (" sequences", Role.MUTED)))
+    at_end = sequences_at_end(run) if run.end is None else None
+    of = f" of {short_count(at_end)}" if at_end is not None else ""
+    parts.append(line(short_count(run.step.sequences), (f"{of} sequences", Role.MUTED)))
     if run.start is not None and run.start.train_sequences:
         epochs = run.step.sequences / run.start.train_sequences
         parts.append(line(f"{epochs:.2f}", (" epochs", Role.MUTED)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bertd.api.models import DeviceView, JobView
+from bertd.run.machine.nvml import harmful_slowdowns
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import gibibytes
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
@@ -11,6 +12,17 @@ from tui.snapshot import Snapshot
 
 _MIN_ROW_WIDTH = 44
 """Minimum cells of a row with utilization, memory and temperature."""
+
+_MEMORY_BAR = 8
+"""Cells of a row's bar of memory, where there is room."""
+_SLOWDOWN_WORDS = {
+    "SwThermalSlowdown": "heat",
+    "HwThermalSlowdown": "heat",
+    "HwSlowdown": "hardware",
+    "HwPowerBrakeSlowdown": "power brake",
+    "SyncBoost": "sync boost",
+}
+"""Words for NVML's names; others are shown as they are."""
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
@@ -52,16 +64,36 @@ def _row(
 ) -> Line:
     """Utilization, memory, power, temperature and owner, as far as they fit."""
     share, fixed = device.utilization, 52 if has_sensors else 37
-    length = min(30, max(4, width - fixed))
+    trouble = _trouble(device)
+    has_bar = width >= fixed + _MEMORY_BAR + 1 + 8
+    length = min(30, max(4, width - fixed - (_MEMORY_BAR + 1 if has_bar else 0) - min(20, len(trouble))))
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
     spans += bar(share or 0.0, width=length, glyphs=options.glyphs)
     spans += [Span(" "), cell(_percent(share, options), 5, Role.STRONG, right=True), Span("  ")]
+    if has_bar:
+        spans += [*bar(_memory_share(device), width=_MEMORY_BAR, glyphs=options.glyphs, role=Role.TRAIN), Span(" ")]
     spans += [cell(_memory(device, options), 13, right=True), Span("  ")]
     if has_sensors:
         spans += [cell(_unit(device.power_w, "W", options), 6, right=True), Span("  ")]
         spans += [cell(_unit(device.temperature_c, options.glyphs.celsius, options), 5, right=True), Span("  ")]
+    if trouble:
+        spans += [Span(f"{trouble} ", Role.WAITING if device.health == "ok" else Role.BAD)]
     spans += _owner(device, jobs, width - Line(tuple(spans)).width)
     return Line(tuple(spans)).fit(width)
+
+
+def _trouble(device: DeviceView) -> str:
+    """What is wrong with a device, or holds its clocks down; empty if nothing."""
+    if device.health != "ok":
+        return device.health.replace("_", " ")
+    slowed_by = harmful_slowdowns(device.gpu.slowed_by) if device.gpu is not None else ()
+    words = (_SLOWDOWN_WORDS.get(each, each) for each in slowed_by)
+    return f"slowed: {', '.join(dict.fromkeys(words))}" if slowed_by else ""
+
+
+def _memory_share(device: DeviceView) -> float:
+    used, total = device.memory_used_bytes, device.memory_total_bytes
+    return used / total if used is not None and total else 0.0
 
 
 def _grid(
@@ -92,7 +124,9 @@ def _short_row(
         cell(_unit(device.temperature_c, options.glyphs.celsius, options), 6, right=True),
     ]
     owner = "".join(f" #{job_id}" for job_id in _holders(device))
-    return Line((*spans, Span(owner, Role.MUTED))).fit(available_width)
+    trouble = _trouble(device)
+    last = Span(f" {trouble}", Role.BAD) if trouble else Span(owner, Role.MUTED)
+    return Line((*spans, last)).fit(available_width)
 
 
 def _strip(devices: list[DeviceView], options: DisplayOptions, width: int, rows: int) -> list[Line]:
@@ -111,7 +145,9 @@ def _strip(devices: list[DeviceView], options: DisplayOptions, width: int, rows:
 def _strip_cell(device: DeviceView, index: int, options: DisplayOptions, width: int) -> Line:
     """The longest form that fits, so that two devices never touch."""
     used = device.memory_used_bytes
-    share = line((_percent(device.utilization, options, unit="%"), Role.STRONG))
+    is_slowed = bool(_trouble(device))
+    mark = ("!", Role.BAD) if is_slowed else ""
+    share = line((_percent(device.utilization, options, unit="%"), Role.BAD if is_slowed else Role.STRONG), mark)
     with_index = line((f"{index}:", Role.MUTED)) + share
     with_memory = with_index + line(f" {gibibytes(used)} GiB") if used is not None else with_index
     with_heat = with_memory + line(f" {_unit(device.temperature_c, options.glyphs.celsius, options)}")

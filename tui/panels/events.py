@@ -17,6 +17,9 @@ _ALERT_TYPES = {"alert", "restart"}
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
+    if height == 1:
+        newest = [event for event in snapshot.events if event.type not in _HIDDEN_TYPES][-1:]
+        return [_row(newest[0], options, width) if newest else _no_events(snapshot)]
     title = heading("Events", Line(), width=width, rule=options.glyphs.rule)
     rows = height - 1
     visible_events = [event for event in snapshot.events if event.type not in _HIDDEN_TYPES]

@@ -9,6 +9,8 @@ from bertd.api.models import RunView
 from bertd.records import JobState, StepRecord
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_bytes
+from tui.charts.rates import median_speed
+from tui.charts.schedule_ahead import ahead_text
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import format_learning_rate, percent, short_count, significant
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
@@ -22,6 +24,8 @@ _MIN_TWO_COLUMN_WIDTH = 44
 
 DATA_WAIT_WARNING_SHARE = 0.05
 """Share of time waiting for data from which it is highlighted; a healthy run has a tenth of it."""
+_SLOW_SHARE = 0.9
+"""Of the run's median speed; a slower step is highlighted."""
 _TRAINING_STATES = (JobState.RUNNING, JobState.PAUSING, JobState.STOPPING)
 """States in which the last measured speed is current."""
 
@@ -43,7 +47,7 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     title = [heading("Speed", Line(), width=width, rule=options.glyphs.rule)] if height > 3 else []
     columns = max(2 if width >= _MIN_TWO_COLUMN_WIDTH else 1, width // _COLUMN_WIDTH)
     rows = height - len(title)
-    shown = figures(run, snapshot.now, options)[: rows * columns]
+    shown = figures(snapshot, run, options)[: rows * columns]
     available_width = width // columns
     lines = []
     for row in range(0, len(shown), columns):
@@ -61,13 +65,14 @@ def _cells(figure: Figure, available_width: int) -> tuple[Span, ...]:
     return (cell(figure.label, _LABEL_WIDTH, Role.MUTED), *text.fit(space).spans, Span(" "))
 
 
-def figures(run: RunView, now: float, options: DisplayOptions) -> list[Figure]:
+def figures(snapshot: Snapshot, run: RunView, options: DisplayOptions) -> list[Figure]:
     """All figures, the most important first."""
     step, dash = run.step, options.glyphs.dash
     return [
-        *_speed_figures(step if run.state in _TRAINING_STATES else None, dash),
+        *_speed_figures(step if run.state in _TRAINING_STATES else None, median_speed(snapshot.series), dash),
         *_optimizer_figures(step, dash),
-        _checkpoint_figure(run, now),
+        _checkpoint_figure(run, snapshot.now),
+        *_comparing_figures(snapshot, run),
         *_extra_figures(run),
     ]
 
@@ -83,16 +88,32 @@ def _optimizer_figures(step: StepRecord | None, dash: str) -> list[Figure]:
     ]
 
 
-def _speed_figures(step: StepRecord | None, dash: str) -> list[Figure]:
+def _speed_figures(step: StepRecord | None, usual: float | None, dash: str) -> list[Figure]:
     """Speed figures; valid only while training."""
     if step is None:
         return [Figure(label, dash, Role.MUTED) for label in ("sequences/s", "tokens/s", "data wait")]
     wait_role = Role.BAD if step.data_wait > DATA_WAIT_WARNING_SHARE else Role.STRONG
+    is_slow = usual is not None and step.sequences_per_s < _SLOW_SHARE * usual
     return [
-        Figure("sequences/s", short_count(step.sequences_per_s)),
+        Figure("sequences/s", short_count(step.sequences_per_s), Role.BAD if is_slow else Role.STRONG),
         Figure("tokens/s", short_count(step.tokens_per_s)),
         Figure("data wait", percent(step.data_wait), wait_role),
     ]
+
+
+def _comparing_figures(snapshot: Snapshot, run: RunView) -> list[Figure]:
+    """The speed beside the run's median, the use of the device's peak, and what the learning rate does next."""
+    found: list[Figure] = []
+    step, usual, recipe = run.step, median_speed(snapshot.series), snapshot.charts.recipe
+    if step is None:
+        return found
+    if usual and run.state in _TRAINING_STATES:
+        found.append(Figure("of median", f"{100 * step.sequences_per_s / usual:.0f} %"))
+    if step.mfu is not None:
+        found.append(Figure("MFU", percent(step.mfu)))
+    if recipe is not None and run.end is None:
+        found.append(Figure("lr schedule", ahead_text(recipe, step)))
+    return found
 
 
 def _checkpoint_figure(run: RunView, now: float) -> Figure:
@@ -105,8 +126,6 @@ def _checkpoint_figure(run: RunView, now: float) -> Figure:
 def _extra_figures(run: RunView) -> list[Figure]:
     found: list[Figure] = []
     step, start = run.step, run.start
-    if step is not None and step.mfu is not None:
-        found.append(Figure("MFU", percent(step.mfu)))
     if run.restarts:
         found.append(Figure("restarts", f"{run.restarts}", Role.WAITING, note=f"{run.steps_lost} steps lost"))
     if start is not None:

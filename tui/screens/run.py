@@ -20,7 +20,7 @@ from tui.charts.chart_view import ChartView, Window, next_axis
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Role
 from tui.layout import HUGE, WIDE, Content, allocate_lines
-from tui.panels import budget, curves, devices, events, loss, queue, speed, welcome
+from tui.panels import budget, curves, devices, events, glue, loss, queue, speed, welcome
 from tui.screens.base import Message, StatusScreen
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.panel import Panel
@@ -66,6 +66,7 @@ class RunScreen(StatusScreen):
             "speed": Panel(speed.draw, id="speed"),
             "devices": Panel(devices.draw, id="devices"),
             "queue": Panel(queue.draw, id="queue"),
+            "glue": Panel(glue.GluePanel().draw, id="glue", classes="run"),
             "events": Panel(events.draw, id="events"),
             "footer": self._footer,
         }
@@ -82,7 +83,7 @@ class RunScreen(StatusScreen):
         yield from (panels["header"], panels["welcome"], panels["budget"], self._curves)
         with Horizontal(id="details", classes="run band"):
             yield Vertical(panels["speed"], panels["devices"], id="left")
-            yield Vertical(panels["queue"], panels["events"], id="right")
+            yield Vertical(panels["queue"], panels["glue"], panels["events"], id="right")
         yield panels["footer"]
 
     def update(self, snapshot: Snapshot, options: DisplayOptions) -> None:
@@ -143,12 +144,15 @@ class RunScreen(StatusScreen):
 
     def _visible_window(self) -> _Visible | None:
         """What the charts show; None without a run with curves on the chosen axis."""
-        if self._newest is None or self._newest[0].run is None or self._newest[0].series is None:
+        if self._newest is None:
             return None
         snapshot, options = self._newest
+        run = snapshot.run
+        if run is None or snapshot.series is None:
+            return None
         axis_map = self._loss.axis_map(snapshot)
         axis = options.chart.axis
-        scale = x_scale(options.chart, axis, axis_map, is_whole_budget=options.whole_budget)
+        scale = x_scale(options.chart, axis, axis_map, is_whole_budget=loss.is_whole_budget(run, options))
         return _Visible(options.chart, axis_map, shown_window(scale), axis_map.whole(axis))
 
     def action_next_axis(self) -> None:

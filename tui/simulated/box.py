@@ -20,6 +20,8 @@ JOB_ID = 12
 BUDGET_S = 24 * 3600.0
 RESERVE_S = 40.0
 """Of the budget, kept for the last validation, save and export."""
+BATCH = 4096
+"""Sequences of a step."""
 STEPS_PER_S = 0.2663
 START_PROGRESS = 0.417
 CHECKPOINT_EVERY_S = 600.0

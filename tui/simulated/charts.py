@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bertd.api.models import EventView, PositionsView, SeriesAxis, SeriesView
+from bertd.records import ForecastRecord
 from tui.charts.chart_view import CurvesRequest, Window
 from tui.charts.event_marks import MARKED_TYPES
 from tui.simulated import curves
 from tui.simulated.box import (
+    BATCH,
     BUDGET_S,
     CHECKPOINT_EVERY_S,
     JOB_ID,
@@ -19,7 +21,6 @@ from tui.simulated.box import (
     SimulatedBox,
     checkpoint_text,
 )
-from tui.simulated.views import BATCH
 
 if TYPE_CHECKING:
     from bertd.run.recipe.schema import Recipe
@@ -72,6 +73,27 @@ def events(box: SimulatedBox) -> tuple[EventView, ...]:
     ]
     since = [event for event in box.events if event.type in MARKED_TYPES and event.t > box.epoch]
     return (*sorted(past, key=lambda event: event.t), *since)
+
+
+def forecast(box: SimulatedBox) -> ForecastRecord | None:
+    """A forecast after each validation, from a tenth of the budget on; its band narrows."""
+    at = int(box.progress / curves.VALIDATE_EVERY + 1e-6) * curves.VALIDATE_EVERY
+    if at < 0.1:
+        return None
+    shares = [at + (1 - at) * index / 40 for index in range(41)]
+    final, half = curves.validation_loss(1.0), 0.01 + 0.06 * (1 - at)
+    return ForecastRecord(
+        t=_time_at(box, at * BUDGET_S),
+        step=int(at * BUDGET_S * STEPS_PER_S),
+        charged_s=at * BUDGET_S,
+        progress=at,
+        loss=final,
+        low=final - half,
+        high=final + half,
+        end_step=int(BUDGET_S * STEPS_PER_S),
+        curve=[(share, curves.smooth_loss(share) + 0.06) for share in shares],
+        basis="the simulation's own curve",
+    )
 
 
 def recipe() -> Recipe:

@@ -46,6 +46,9 @@ class SimulatedFeed:
         self._zoomed: SeriesView | None = None
         self._request = CurvesRequest()
         self._events: tuple[EventView, ...] = ()
+        self._scores: tuple[ScoreView, ...] = ()
+        self._events_of: list[EventView] | None = None
+        """The events of the box that both were made from."""
         self._recipe: Recipe | None = None
         self._num_snapshots = 0
 
@@ -179,7 +182,7 @@ class SimulatedFeed:
         self._num_snapshots += 1
         if self._num_snapshots == _RECIPE_AFTER:
             self._recipe = charts.recipe()
-        events = charts.events(self._box)
-        if events != self._events:
-            self._events = events
-        return ChartData(RUN_ID, self._zoomed, self._events, tuple(glue_views.scores(self._box)), self._recipe)
+        if self._events_of is not self._box.events:
+            self._events_of, self._events = self._box.events, charts.events(self._box)
+            self._scores = tuple(glue_views.scores(self._box))
+        return ChartData(RUN_ID, self._zoomed, self._events, self._scores, self._recipe)

@@ -13,11 +13,10 @@ from bertd.records import (
     ValidationRecord,
 )
 from bertd.run.paths import step_folder_name
-from tui.simulated import curves, device_views
-from tui.simulated.box import BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
+from tui.simulated import charts, curves, device_views
+from tui.simulated.box import BATCH, BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
 
 _GIB = 1 << 30
-BATCH = 4096
 _LOG_LINES = 400
 """Minutes of log before the simulation began."""
 
@@ -73,6 +72,7 @@ def run(box: SimulatedBox) -> RunView:
         best_validation=best,
         checkpoint=_checkpoint(box),
         export=_export(box),
+        forecast=charts.forecast(box),
         end=_end(box) if box.is_over else None,
         restarts=1,
         steps_lost=12,
