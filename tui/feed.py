@@ -8,6 +8,8 @@ stays, the thread retries with exponential backoff, and the stream resumes after
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 from bertd.api.client import Client, EventStream
 from bertd.api.models import (
+    AnySubmission,
     CloneRequest,
     DeviceView,
     EventView,
+    GridEstimateView,
     JobView,
+    LendEstimateView,
     LogView,
     RecipeView,
     RunView,
@@ -28,9 +33,14 @@ from bertd.api.models import (
     SeriesAxis,
     SeriesView,
     StatusView,
+    SubmitCommand,
     SubmitFinetune,
+    SubmitGrid,
+    VersionView,
 )
 from bertd.errors import BertdError, RunFolderError, UnknownJobError
+from bertd.records import BudgetRequest
+from bertd.run.machine.command_environment import select_environment
 from tui.charts.chart_data import ChartData
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference, reference_of_run
@@ -39,10 +49,8 @@ from tui.device_history import DeviceHistory, add_sample
 from tui.snapshot import ENDED_STATES, Link, LinkState, Place, Snapshot, find_shown_run
 
 if TYPE_CHECKING:
-    from bertd.api.sweep_models import SweepView
-
-if TYPE_CHECKING:
     from bertd.api.ssh_forward import SshForward
+    from bertd.api.sweep_models import SweepView
 
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 2.0
@@ -76,6 +84,8 @@ class _ReceivedState:
     kept_job: JobView | None = None
     """Its job, where the status does not have it."""
     device_history: DeviceHistory = field(default_factory=DeviceHistory)
+    role_problem: str = ""
+    """Why the daemon lets this user change nothing."""
 
 
 class SocketFeed:
@@ -129,6 +139,7 @@ class SocketFeed:
             run_id=received.run_id,
             kept_run=received.kept_run,
             kept_job=received.kept_job,
+            role_problem=received.role_problem,
             host=self._forward.host.name if self._forward is not None else "",
             series=received.series,
             curves_note=received.curves_note,
@@ -195,8 +206,34 @@ class SocketFeed:
     def prioritize(self, job_id: int, priority: int) -> JobView:
         return self._client.priority(job_id, priority)
 
-    def submit(self, job: SubmitFinetune) -> JobView:
+    def submit(self, job: AnySubmission) -> JobView:
         return self._client.submit(job)
+
+    def finetune_later(self, run: str, arguments: Sequence[str], *, after: str) -> JobView:
+        """Queue a program that queues the finetuning: its export must exist when it is submitted."""
+        program = [sys.executable, "-m", "bertd"] if self._forward is None else ["bertd"]
+        socket = ["--socket", str(self._client.socket)] if self._forward is None else []
+        command = SubmitCommand(
+            argv=[*program, "finetune", run, *arguments, *socket],
+            cwd=str(Path.cwd()) if self._forward is None else "/",
+            environment=select_environment(os.environ) if self._forward is None else {},
+            name="finetune-later",
+            run=run.split("@")[0],
+            after=[after],
+        )
+        return self._client.submit(command)
+
+    def change_budget(self, run_id: str, request: BudgetRequest) -> RunView:
+        return self._client.budget(run_id, request)
+
+    def would_start(self, job_id: int) -> list[JobView]:
+        return self._client.would_start(job_id)
+
+    def estimate_lend(self, order: SubmitFinetune | SubmitGrid) -> LendEstimateView:
+        return self._client.estimate_lend(order)
+
+    def estimate_grid(self, grid: SubmitGrid) -> GridEstimateView:
+        return self._client.estimate_grid(grid)
 
     def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
         return self._client.log(job_id, offset=offset, limit=limit)
@@ -281,6 +318,7 @@ class SocketFeed:
         status = self._client.status()
         self._resume_or_reset_events(status)
         self._apply_status(status)
+        self._update(role_problem=_role_problem(self._client.version()))
         with self._client.events(since=self._last_event_id) as stream:
             self._stream = stream
             if self._closing.is_set():
@@ -385,6 +423,14 @@ class SocketFeed:
             # Progress falls when the budget is extended.
             return True
         return advanced > 0 and time.monotonic() - self._curves_fetched_at >= _MAX_CURVES_AGE_S
+
+
+def _role_problem(version: VersionView) -> str:
+    if version.read_only is not None:
+        return f"The daemon changes nothing: {version.read_only}."
+    if version.is_operator is False:
+        return "You may read but not change; root, the daemon's user and the group bertd-operators may."
+    return ""
 
 
 def fetch_snapshot(socket: Path | SshForward) -> Snapshot:

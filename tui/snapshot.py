@@ -12,9 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from bertd.api.models import (
+    AnySubmission,
     DeviceView,
     EventView,
+    GridEstimateView,
     JobView,
+    LendEstimateView,
     LogView,
     RecipeView,
     RunView,
@@ -23,8 +26,9 @@ from bertd.api.models import (
     SeriesView,
     StatusView,
     SubmitFinetune,
+    SubmitGrid,
 )
-from bertd.records import JobState, PauseKind
+from bertd.records import BudgetRequest, JobState, PauseKind
 from tui.charts.chart_data import ChartData
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference
@@ -97,6 +101,9 @@ class Snapshot:
 
     kept_job: JobView | None = None
     """Its job, where the status does not have it."""
+
+    role_problem: str = ""
+    """Why the daemon lets this user change nothing, as a sentence; empty if it does."""
 
     host: str = ""
     """The machine of the daemon, if it is another one."""
@@ -212,7 +219,25 @@ class Feed(Protocol):
 
     def prioritize(self, job_id: int, priority: int) -> JobView: ...
 
-    def submit(self, job: SubmitFinetune) -> JobView: ...
+    def submit(self, job: AnySubmission) -> JobView: ...
+
+    def finetune_later(self, run: str, arguments: Sequence[str], *, after: str) -> JobView:
+        """Queue `bertd finetune RUN` with these arguments for when `after` is reached: a run, or RUN@0.5."""
+        ...
+
+    def change_budget(self, run_id: str, request: BudgetRequest) -> RunView: ...
+
+    def would_start(self, job_id: int) -> list[JobView]:
+        """The jobs that would start at once if this one gave its devices back."""
+        ...
+
+    def estimate_lend(self, order: SubmitFinetune | SubmitGrid) -> LendEstimateView:
+        """What a finetuning with `now` would pause, and what that costs."""
+        ...
+
+    def estimate_grid(self, grid: SubmitGrid) -> GridEstimateView:
+        """How many trials a grid has, and how long they take."""
+        ...
 
     def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
         """Move a waiting job before or after another one, or to an end of the queue."""

@@ -36,9 +36,9 @@ def complete_device(ctx: typer.Context, incomplete: str) -> list[tuple[str, str]
 
 def complete_recipe(incomplete: str) -> list[tuple[str, str]]:
     """Names of bertd's recipes, and TOML files."""
-    from bertd.run.recipe.load import recipe_folders
+    from bertd.run.recipe.load import list_recipes
 
-    names = {entry.stem: "recipe of bertd" for folder in recipe_folders() for entry in folder.glob("*.toml")}
+    names = dict.fromkeys(list_recipes(), "recipe of bertd")
     return _with_toml_files(names, incomplete)
 
 

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from bertd.api.models import (
+    AnySubmission,
     DeviceView,
     EventView,
+    GridEstimateView,
     JobView,
+    LendEstimateView,
     LogView,
     RecipeView,
     RunView,
@@ -17,10 +20,11 @@ from bertd.api.models import (
     SeriesView,
     StatusView,
     SubmitFinetune,
+    SubmitGrid,
 )
 from bertd.api.sweep_models import SweepView
 from bertd.errors import BertdError, DaemonUnreachableError, UnknownJobError
-from bertd.records import JobState, KeptCheckpoint
+from bertd.records import BudgetRequest, JobState, KeptCheckpoint
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference
 from tui.simulated.feed import SimulatedFeed
@@ -61,6 +65,8 @@ class FakeFeed:
         """Events of devices, newest first."""
         self.demo = SimulatedFeed(clock=lambda: NOW)
         """Answers what no field above does."""
+        self.answer_state = JobState.RUNNING
+        """Of the job in the answer to an action."""
         self.is_started = self.is_closed = False
 
     def start(self) -> None:
@@ -135,7 +141,7 @@ class FakeFeed:
             raise DaemonUnreachableError("/run/bertd/bertd.sock: no daemon listens there")
         return self.scored
 
-    def submit(self, job: SubmitFinetune) -> JobView:
+    def submit(self, job: AnySubmission) -> JobView:
         return self._act("submit", job)
 
     def move(self, job_id: int, *, to: Place, job: int | None = None) -> JobView:
@@ -196,6 +202,30 @@ class FakeFeed:
         """Change fields of the status."""
         self.current = replace(self.current, status=self.status.model_copy(update=changes))
 
+    def finetune_later(self, run: str, arguments: Sequence[str], *, after: str) -> JobView:
+        return self._act("finetune later", (run, list(arguments), after))
+
+    def change_budget(self, run_id: str, request: BudgetRequest) -> RunView:
+        self._act("budget", (run_id, request))
+        budget = self.status.runs[0].budget.model_copy(update={"amount": request.amount})
+        self.change_run(budget=budget)
+        return self.status.runs[0]
+
+    def would_start(self, job_id: int) -> list[JobView]:
+        if self.refusal is not None:
+            raise self.refusal
+        return [job for job in self.status.jobs if job.state is JobState.QUEUED]
+
+    def estimate_lend(self, order: SubmitFinetune | SubmitGrid) -> LendEstimateView:
+        if self.refusal is not None:
+            raise self.refusal
+        return SimulatedFeed(clock=lambda: NOW).estimate_lend(order)
+
+    def estimate_grid(self, grid: SubmitGrid) -> GridEstimateView:
+        if self.refusal is not None:
+            raise self.refusal
+        return SimulatedFeed(clock=lambda: NOW).estimate_grid(grid)
+
     @property
     def status(self) -> StatusView:
         assert self.current.status is not None
@@ -227,4 +257,4 @@ class FakeFeed:
         self.asked.append((verb, what))
         if self.refusal is not None:
             raise self.refusal
-        return self.status.jobs[0].model_copy(update={"state": JobState.RUNNING, "reason": "as requested"})
+        return self.status.jobs[0].model_copy(update={"state": self.answer_state, "reason": "as requested"})

@@ -12,10 +12,7 @@ def pause_consequence(job: JobView) -> str:
     """What a pause does and costs."""
     if job.pause is PauseKind.HOT:
         return "It saves a checkpoint, ends its ranks and frees their devices."
-    return (
-        "It saves a checkpoint at the next step and frees its devices. The pause is not charged; a resume starts new "
-        "ranks, which the budget pays for as it did at the start."
-    )
+    return "It saves a checkpoint at the next step and frees its devices. Nothing is charged while it is paused."
 
 
 def resume_consequence(job: JobView) -> str:

@@ -27,9 +27,11 @@ class Action(StrEnum):
     HOLD = "hold"
     RELEASE = "release"
     PRIORITIZE = "change the priority of"
+    BUDGET = "change the budget of"
+    NEW_RUN = "queue"
 
 
-_PRETRAIN_ONLY = {Action.PAUSE, Action.PAUSE_HOT, Action.CHECKPOINT}
+_PRETRAIN_ONLY = {Action.PAUSE, Action.PAUSE_HOT, Action.CHECKPOINT, Action.BUDGET}
 _WAITING = {JobState.QUEUED, JobState.HELD, JobState.PAUSED}
 _ALLOWED_STATES = {
     Action.PAUSE: {JobState.STARTING, JobState.RUNNING},
@@ -40,8 +42,9 @@ _ALLOWED_STATES = {
     Action.HOLD: {JobState.QUEUED},
     Action.RELEASE: {JobState.HELD},
     Action.PRIORITIZE: _WAITING,
+    Action.BUDGET: set(JobState) - {JobState.STOPPING, JobState.DONE, JobState.CANCELLED},
 }
-_ALLOWED_HOT = {Action.PAUSE, Action.RESUME, Action.CHECKPOINT, Action.STOP}
+_ALLOWED_HOT = {Action.PAUSE, Action.RESUME, Action.CHECKPOINT, Action.STOP, Action.BUDGET}
 """For a suspended run, whose ranks read commands; its p key resumes it."""
 
 
@@ -54,6 +57,8 @@ def refusal(action: Action, job: JobView | None, snapshot: Snapshot, options: Di
     """Why the action cannot be done now, as a sentence; empty if it can."""
     if problem := refusal_of_all(snapshot, options):
         return problem
+    if action is Action.NEW_RUN:
+        return ""
     if job is None:
         return "There is no job to act on."
     if action is Action.FINETUNE:
@@ -71,7 +76,7 @@ def refusal_of_all(snapshot: Snapshot, options: DisplayOptions) -> str:
         return "This view is read-only; start bert-tui without --readonly to act."
     link = snapshot.link
     if link.is_fresh:
-        return ""
+        return snapshot.role_problem
     if link.state is not LinkState.LIVE:
         return f"No daemon answers, so nothing was done. {link.problem}".rstrip()
     return f"The daemon has been silent for {format_duration(link.silent_s)}, so nothing was done; try again later."

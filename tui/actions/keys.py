@@ -21,6 +21,11 @@ class KeyBinding:
     """Does nothing where it arrives together with other keys, as in a pasted text."""
 
     @property
+    def id(self) -> str:
+        """Its name in the configuration's [keys]; empty if it cannot be changed."""
+        return self.title.lower().replace(" ", "-") if self.action else ""
+
+    @property
     def display_label(self) -> str:
         return self.label or self.keys.split(",")[0]
 
@@ -29,8 +34,11 @@ JOB_KEYS = [
     KeyBinding("p", "pause_or_resume", "Pause or resume", "pause with a checkpoint, or resume", is_guarded=True),
     KeyBinding("P", "pause_hot", "Pause hot", "stop at a step, keep GPU memory; p resumes", is_guarded=True),
     KeyBinding("c", "checkpoint", "Checkpoint", "save a checkpoint at the next step", is_guarded=True),
-    KeyBinding("f", "finetune", "Finetune", "finetune the run's newest export"),
+    KeyBinding("f", "finetune", "Finetune", "finetune an export: now, in turn, later"),
     KeyBinding("S", "stop", "Stop", "stop for good: save, validate, export"),
+    KeyBinding("b", "budget", "Budget", "extend or shrink the run's budget"),
+    KeyBinding("n", "new_run", "New run", "queue a run of a recipe, after its plan"),
+    KeyBinding("U", "undo", "Undo", "take back the last action, if possible", is_guarded=True),
 ]
 QUEUE_KEYS = [
     KeyBinding("H", "hold", "Hold", "keep the selected job from starting", is_guarded=True),
@@ -69,7 +77,7 @@ VIEW_KEYS = [
     KeyBinding("7", "show_view('compare')", "Compare", "runs over each other, recipes side by side"),
     KeyBinding("8", "show_view('recipe')", "Recipe", "every key, its default and its meaning"),
     KeyBinding("0", "show_view('fleet')", "Fleet", "all daemons; enter shows one"),
-    KeyBinding("n", "next_run", "Next run", "show another run"),
+    KeyBinding("r", "next_run", "Next run", "show another run"),
     KeyBinding("y", "toggle_log", "Logarithmic loss", "loss on a logarithmic axis"),
     KeyBinding("w", "write_view", "Write the view", "write this view as SVG, its figures as CSV"),
     KeyBinding("z", "toggle_zoom", "Whole budget", "all; then the whole budget or the spent part"),

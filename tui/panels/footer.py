@@ -60,12 +60,13 @@ def _hints(snapshot: Snapshot, options: DisplayOptions, job: JobView | None, ext
         KeyHint("c", "checkpoint", Action.CHECKPOINT),
         KeyHint("f", "finetune", Action.FINETUNE),
         KeyHint("S", "stop", Action.STOP),
+        KeyHint("b", "budget", Action.BUDGET),
         *(hint for hint in extra_keys if hint.action is not None),
     ]
     has_others = snapshot.status is not None and len(snapshot.status.runs) > 1
     looking = [
         *(hint for hint in extra_keys if hint.action is None),
-        *([KeyHint("n", "next run")] if has_others else []),
+        *([KeyHint("r", "next run")] if has_others else []),
         KeyHint(_view_numbers(), "views"),
     ]
     return [KeyHint("", "read-only"), *looking] if options.is_readonly else [*acting, *looking]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
-from textual import events
+from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from bertd.errors import BertdError
 from bertd.terminal_text import terminal_line
+from tui.actions.action_costs import CostRow
+from tui.widgets.cost_table import CostTable
+
+MoreCosts = Callable[[], Sequence[CostRow]]
+"""Asks the daemon for rows, in another thread."""
 
 
 class ConfirmDialog(ModalScreen[bool]):
@@ -27,8 +35,19 @@ class ConfirmDialog(ModalScreen[bool]):
         Binding("enter", "choose", "Choose", show=False),
     ]
 
-    def __init__(self, *, question: str, verb: str, consequence: str) -> None:
+    def __init__(
+        self,
+        *,
+        question: str,
+        verb: str,
+        consequence: str,
+        costs: Sequence[CostRow] = (),
+        more_costs: MoreCosts | None = None,
+    ) -> None:
+        """`costs` are shown at once, and those of `more_costs` when the daemon has answered."""
         super().__init__()
+        self._costs, self._more_costs = tuple(costs), more_costs
+        self._table = CostTable(self._costs)
         self._question, self._verb, self._consequence = question, verb, consequence
         self._is_yes = False
         self._choices = Static(id="choices", markup=False)
@@ -37,12 +56,26 @@ class ConfirmDialog(ModalScreen[bool]):
         with Vertical(classes="dialog"):
             yield Static(terminal_line(self._question), classes="dialog-title", markup=False)
             yield Static(terminal_line(self._consequence), markup=False)
+            yield self._table
             yield self._choices
             yield Static("left, right or tab: choose, enter: do it, esc: no", classes="dialog-note")
 
     def on_mount(self) -> None:
-        """Draw the choices."""
+        """Draw the choices, and ask for the rest of the costs."""
         self._draw_choices()
+        self.ask_more()
+
+    @work(group="costs")
+    async def ask_more(self) -> None:
+        """Add the rows that only the daemon knows."""
+        if self._more_costs is None:
+            return
+        try:
+            rows = await asyncio.to_thread(self._more_costs)
+        except BertdError as error:
+            rows = [CostRow("starts", f"not known: {error}")]
+        if self.is_attached:
+            self._table.show([*self._costs, *rows])
 
     def action_switch(self) -> None:
         """Choose the other one."""

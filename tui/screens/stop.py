@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
@@ -12,9 +13,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from bertd.api.models import JobView, RunView
+from bertd.errors import BertdError
 from bertd.records import JobKind
-from bertd.run.amounts.durations import format_duration
 from bertd.terminal_text import terminal_line
+from tui.actions.action_costs import CostRow, stop_costs
+from tui.screens.confirm import MoreCosts
+from tui.widgets.cost_table import CostTable
 from tui.widgets.form_error import FormError
 
 _MAX_NAME_CELLS = 30
@@ -25,9 +29,11 @@ class StopDialog(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Keep running")]
 
-    def __init__(self, job: JobView, run: RunView | None) -> None:
+    def __init__(self, job: JobView, run: RunView | None, *, more_costs: MoreCosts | None = None) -> None:
         """`run` is the run that the job trains; None for a finetuning."""
         super().__init__()
+        self._costs, self._more_costs = stop_costs(job, run), more_costs
+        self._table = CostTable(self._costs)
         self._job = job
         self._run = run
         self._number = str(job.id)
@@ -38,7 +44,8 @@ class StopDialog(ModalScreen[bool]):
         with Vertical(classes="dialog"):
             name = self._run.id if self._run is not None else f"job {self._job.id}, {self._job.name}"
             yield Static(f"Stop {terminal_line(name)}?", classes="dialog-title", markup=False)
-            yield Static(_consequence(self._job, self._run), markup=False)
+            yield Static(_consequence(self._job), markup=False)
+            yield self._table
             with Horizontal(classes="field"):
                 yield Static("Type its name", classes="dialog-label")
                 field = Input(id="name", placeholder=self._hint)
@@ -50,6 +57,19 @@ class StopDialog(ModalScreen[bool]):
     def on_mount(self) -> None:
         """Focus the field at once, so that keys typed ahead are the name."""
         self.set_focus(self.query_one(Input))
+        self.ask_more()
+
+    @work(group="costs")
+    async def ask_more(self) -> None:
+        """Add the rows that only the daemon knows."""
+        if self._more_costs is None:
+            return
+        try:
+            rows = await asyncio.to_thread(self._more_costs)
+        except BertdError as error:
+            rows = [CostRow("starts", f"not known: {error}")]
+        if self.is_attached:
+            self._table.show([*self._costs, *rows])
 
     @property
     def _hint(self) -> str:
@@ -65,9 +85,7 @@ class StopDialog(ModalScreen[bool]):
             self.query_one(FormError).show_message(f"That is not it; type {self._hint}.")
 
 
-def _consequence(job: JobView, run: RunView | None) -> str:
+def _consequence(job: JobView) -> str:
     if job.kind is not JobKind.PRETRAIN or job.started_t is None:
         return "The job is cancelled; its work so far is lost."
-    left_s = run.budget.remaining_s if run is not None else None
-    left = f" with {format_duration(left_s)} of its budget left" if left_s else ""
-    return f"The job saves, validates, exports and ends for good{left}. To continue later, pause it instead (p)."
+    return "The job saves, validates, exports and ends for good. To continue later, pause it instead."

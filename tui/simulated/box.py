@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from bertd.api.models import EventView, JobView, SubmitFinetune
-from bertd.errors import TransitionError, UnknownJobError
-from bertd.records import JobKind, JobState, PauseKind
+from bertd.api.models import AnySubmission, EventView, JobView, SubmitFinetune, SubmitGrid, SubmitPretrain
+from bertd.errors import BudgetError, SubmissionError, TransitionError, UnknownJobError
+from bertd.records import BudgetRequest, BudgetUnit, JobKind, JobState, PauseKind
 from bertd.run.paths import step_folder_name
 from tui.drawing.formatting import loss
 from tui.simulated.curves import CRASH_PROGRESS, PAUSE_PROGRESS, VALIDATE_EVERY, validation_loss
@@ -71,6 +71,9 @@ class SimulatedBox:
     events: list[EventView] = field(default_factory=list)
     drained: dict[str, str] = field(default_factory=dict)
     """By device id: who took it out of service."""
+    budget_s: float = BUDGET_S
+    returns_after: int | None = None
+    """The job after which the pretraining continues by itself."""
 
     downtimes: list[Downtime] = field(default_factory=list)
     """In order of time; those before the simulation are a pause over dinner and a restart."""
@@ -84,7 +87,7 @@ class SimulatedBox:
 
     @property
     def progress(self) -> float:
-        return min(1.0, self.charged_s / BUDGET_S)
+        return min(1.0, self.charged_s / self.budget_s)
 
     @property
     def step(self) -> int:
@@ -121,7 +124,7 @@ class SimulatedBox:
         while self.now < now:
             until = min(now, self._next_change_time())
             if self.state in (JobState.RUNNING, JobState.PAUSING):
-                self.charged_s = min(BUDGET_S, self.charged_s + until - self.now)
+                self.charged_s = min(self.budget_s, self.charged_s + until - self.now)
             else:
                 self._add_downtime(until - self.now)
             self.now = until
@@ -172,18 +175,77 @@ class SimulatedBox:
                 self._set_state(JobState.STOPPING, "validating and exporting")
         return self.pretraining()
 
-    def submit(self, request: SubmitFinetune) -> JobView:
-        """Queue a finetuning."""
-        job = self._make_finetune_job(
-            max(job.id for job in [*self.jobs, self.pretraining()]) + 1, request.task, JobState.QUEUED
+    def submit(self, request: AnySubmission) -> JobView:
+        """Queue a finetuning, a grid or a pretraining; one to run now pauses the pretraining.
+
+        Raises:
+            SubmissionError: another kind of job, which the simulation has not.
+            TransitionError: the pretraining cannot lend its devices now.
+        """
+        match request:
+            case SubmitFinetune():
+                kind, name = JobKind.FINETUNE, request.task
+                text = f"queued: finetune {request.task}, lr {request.lr:g}, {request.epochs} epochs"
+            case SubmitGrid():
+                kind, name = JobKind.GRID, f"{request.preset}-{len(request.tasks)}-tasks"
+                text = f"queued: a grid of {', '.join(request.tasks)}, {request.preset}"
+            case SubmitPretrain():
+                kind, name = JobKind.PRETRAIN, request.recipe_name.removesuffix(".toml")
+                text = f"queued: pretraining {name}"
+            case _:
+                raise SubmissionError(f"the simulation runs no job of kind {request.kind}")
+        if isinstance(request, SubmitFinetune | SubmitGrid) and request.now is not None and self.has_devices:
+            self.apply_action("pause", JOB_ID)
+            self.returns_after = self.next_id
+        return self._enqueue(kind, name, text)
+
+    def submit_later(self, run: str, *, after: str) -> JobView:
+        """Queue a program that waits for a share of the budget, or for the end."""
+        job = self._enqueue(JobKind.COMMAND, "finetune-later", f"queued: finetune {run} after {after}")
+        return self._update_job(
+            self._find_job_index(job.id), {"state": JobState.HELD, "reason": f"waits for {after}"}, f"waits for {after}"
         )
-        job = job.model_copy(update={"reason": self._reason_to_wait, "created_t": self.now})
+
+    @property
+    def next_id(self) -> int:
+        """Number of the next job."""
+        return max(job.id for job in [*self.jobs, self.pretraining()]) + 1
+
+    def _enqueue(self, kind: JobKind, name: str, text: str) -> JobView:
+        job = self._make_finetune_job(self.next_id, name, JobState.QUEUED)
+        devices = 8 if kind is JobKind.PRETRAIN else 1
+        job = job.model_copy(
+            update={"kind": kind, "reason": self._reason_to_wait, "created_t": self.now, "num_devices": devices}
+        )
         self.jobs.append(job)
-        self._append_event(
-            "job", f"queued: finetune {request.task}, lr {request.lr:g}, {request.epochs} epochs", job_id=job.id
-        )
+        self._append_event("job", text, job_id=job.id)
         self._advance_finetunes()
         return self.jobs[self._find_job_index(job.id)]
+
+    def change_budget(self, request: BudgetRequest) -> None:
+        """Extend or shrink the budget.
+
+        Raises:
+            BudgetError: less than is spent, or another unit than hours.
+            TransitionError: the run is over.
+        """
+        if self.is_over:
+            raise TransitionError(f"run {RUN_ID} is {self.state}; its budget cannot change")
+        amount_s = request.amount * 3600
+        if request.unit is not BudgetUnit.HOURS or amount_s <= self.charged_s + RESERVE_S:
+            raise BudgetError(
+                f"{RUN_ID}: a budget of {request.amount:g} {request.unit}: {self.charged_s / 3600:.2f} hours are "
+                "spent, and the end needs some; give more, or stop the run"
+            )
+        before, self.budget_s = self.budget_s, amount_s
+        self._append_event("budget", f"budget from {before / 3600:g} to {amount_s / 3600:g} hours at step {self.step}")
+
+    def would_start(self, job_id: int) -> list[JobView]:
+        """The jobs that would start at once if this one gave its devices back."""
+        waiting = [job for job in self.jobs if job.state is JobState.QUEUED and "waits for job" not in job.reason]
+        if job_id != JOB_ID or not self.has_devices or not waiting:
+            return []
+        return [min(waiting, key=lambda job: (-job.priority, job.id))]
 
     @property
     def _reason_to_wait(self) -> str:
@@ -289,7 +351,7 @@ class SimulatedBox:
             return self.changed_t + _TRANSITION_S
         if self.state is JobState.RUNNING:
             due = [
-                BUDGET_S,
+                self.budget_s,
                 *(_next_multiple(self.charged_s, every) for every in (CHECKPOINT_EVERY_S, _VALIDATE_EVERY_S)),
             ]
             return self.now + min(due) - self.charged_s
@@ -310,7 +372,7 @@ class SimulatedBox:
                 self._save("interval")
             if _is_multiple(self.charged_s, _VALIDATE_EVERY_S):
                 self._append_event("validation", self._validation_text())
-            if self.charged_s >= BUDGET_S:
+            if self.charged_s >= self.budget_s:
                 self._append_event("end", f"budget at step {self.step}: the budget is spent")
                 self._set_state(JobState.DONE, "budget spent")
 
@@ -319,6 +381,9 @@ class SimulatedBox:
         running = self.running_finetune
         if running is not None and running.started_t is not None and self.now >= running.started_t + _FINETUNE_S:
             self._change_finetune(running, JobState.DONE, "finished", ended_t=self.now, progress=1.0, devices=[])
+            if self.returns_after == running.id and self.state is JobState.PAUSED:
+                self.returns_after = None
+                self._set_state(JobState.STARTING, "the lend is over: continues by itself")
             running = None
         if running is not None or self.has_devices:
             return
@@ -326,7 +391,7 @@ class SimulatedBox:
             self._set_state(JobState.STARTING, "loading the newest checkpoint")
             return
         if self.waiting:
-            first = self.waiting[0]
+            first = min(self.waiting, key=lambda job: job.id != self.returns_after)
             self._change_finetune(first, JobState.RUNNING, "finetunes on GPU 0", started_t=self.now, devices=["GPU-0"])
 
     def _change_finetune(self, job: JobView, state: JobState, reason: str, **changes: object) -> None:

@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from bertd.api.models import (
+    AnySubmission,
     DeviceView,
     EventView,
+    GridEstimateView,
     JobView,
+    LendEstimateView,
     LogView,
     RecipeView,
     RunView,
@@ -17,8 +20,10 @@ from bertd.api.models import (
     SeriesAxis,
     SeriesView,
     SubmitFinetune,
+    SubmitGrid,
 )
 from bertd.api.sweep_models import SweepView
+from bertd.records import BudgetRequest
 from tui.charts.chart_data import ChartData
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference, reference_of_run
@@ -115,8 +120,25 @@ class SimulatedFeed:
     def prioritize(self, job_id: int, priority: int) -> JobView:
         return self._advance_box().prioritize(job_id, priority)
 
-    def submit(self, job: SubmitFinetune) -> JobView:
+    def submit(self, job: AnySubmission) -> JobView:
         return self._advance_box().submit(job)
+
+    def finetune_later(self, run: str, arguments: Sequence[str], *, after: str) -> JobView:
+        return self._advance_box().submit_later(run, after=after)
+
+    def change_budget(self, run_id: str, request: BudgetRequest) -> RunView:
+        box = self._advance_box()
+        box.change_budget(request)
+        return views.run(box)
+
+    def would_start(self, job_id: int) -> list[JobView]:
+        return self._advance_box().would_start(job_id)
+
+    def estimate_lend(self, order: SubmitFinetune | SubmitGrid) -> LendEstimateView:
+        return views.lend_estimate(self._advance_box())
+
+    def estimate_grid(self, grid: SubmitGrid) -> GridEstimateView:
+        return views.grid_estimate(grid)
 
     def log(self, job_id: int, *, offset: int, limit: int) -> LogView:
         return views.log(self._advance_box(), job_id, offset=offset, limit=limit)

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from bertd.api.models import BudgetView, LogView, RunView, StatusView, VersionView
+import math
+
+from bertd.api.models import (
+    BudgetView,
+    GridEstimateView,
+    LendEstimateView,
+    LogView,
+    RunView,
+    StatusView,
+    SubmitGrid,
+    VersionView,
+)
 from bertd.records import (
     BudgetUnit,
     CheckpointRecord,
     EndRecord,
     ExportRecord,
     StartRecord,
+    StartupRecord,
     StepRecord,
     ValidationRecord,
 )
+from bertd.run.grid.finetune_grid import make_trials
 from bertd.run.paths import step_folder_name
 from tui.simulated import charts, curves, device_views
 from tui.simulated.box import BATCH, BUDGET_S, JOB_ID, RESERVE_S, RUN_ID, START_PROGRESS, STEPS_PER_S, SimulatedBox
@@ -46,16 +59,17 @@ def run(box: SimulatedBox) -> RunView:
         folder="/var/lib/bertd/runs/" + RUN_ID,
         budget=BudgetView(
             unit=BudgetUnit.HOURS,
-            amount=BUDGET_S / 3600,
+            amount=box.budget_s / 3600,
             spent=box.charged_s / 3600,
             progress=progress,
             charged_s=box.charged_s,
-            remaining_s=max(0.0, BUDGET_S - RESERVE_S - box.charged_s),
-            reserve_s=None if box.is_over else min(RESERVE_S, BUDGET_S - box.charged_s),
-            projected_step=int(BUDGET_S * STEPS_PER_S),
+            remaining_s=max(0.0, box.budget_s - RESERVE_S - box.charged_s),
+            reserve_s=None if box.is_over else min(RESERVE_S, box.budget_s - box.charged_s),
+            projected_step=int(box.budget_s * STEPS_PER_S),
         ),
         model="24 layers x 1024, 336M parameters",
         start=_start(box),
+        startup=_startup(box),
         step=_step(box),
         validation=ValidationRecord(
             t=box.now - 60,
@@ -76,6 +90,41 @@ def run(box: SimulatedBox) -> RunView:
         end=_end(box) if box.is_over else None,
         restarts=1,
         steps_lost=12,
+    )
+
+
+def lend_estimate(box: SimulatedBox) -> LendEstimateView:
+    """What the pretraining would lend, and what that costs."""
+    lends = box.has_devices
+    save_s, start_s = (_checkpoint(box).seconds, _startup(box).total_s) if lends else (0.0, 0.0)
+    return LendEstimateView(
+        run_job_id=JOB_ID if lends else None,
+        run_id=RUN_ID if lends else None,
+        lend=None,
+        is_hot=False,
+        num_devices=1,
+        save_s=save_s,
+        start_s=start_s,
+        charged_s=save_s + start_s,
+        remaining_s=max(0.0, box.budget_s - RESERVE_S - box.charged_s),
+        wall_s=900.0,
+    )
+
+
+def grid_estimate(grid: SubmitGrid) -> GridEstimateView:
+    """How many trials a grid has, and how long they take."""
+    trials = {task: len(make_trials([task], preset=grid.preset, num_seeds=grid.num_seeds)) for task in grid.tasks}
+    num_trials = sum(trials.values())
+    wall_s = math.ceil(num_trials / 8) * 900.0
+    return GridEstimateView(
+        num_trials=num_trials,
+        num_trials_by_task=trials,
+        device_kind="gpu",
+        num_devices=8,
+        num_workers=8,
+        wall_s=wall_s,
+        device_hours=wall_s * 8 / 3600,
+        unmeasured=[],
     )
 
 
@@ -132,6 +181,20 @@ def _start(box: SimulatedBox) -> StartRecord:
     )
 
 
+def _startup(box: SimulatedBox) -> StartupRecord:
+    return StartupRecord(
+        t=box.epoch - 21_260,
+        attempt=2,
+        step=4161,
+        charged_s=15_658,
+        choose_s=11.4,
+        build_s=6.1,
+        compile_s=14.8,
+        first_step_s=3.7,
+        total_s=38.2,
+    )
+
+
 def _step(box: SimulatedBox) -> StepRecord:
     speed = curves.sequences_per_s(box.progress) if not box.is_over else 0.0
     return StepRecord(
@@ -185,7 +248,7 @@ def _end(box: SimulatedBox) -> EndRecord:
         step=box.step,
         sequences=box.step * BATCH,
         charged_s=box.charged_s,
-        reason="budget" if box.charged_s >= BUDGET_S else "stopped",
+        reason="budget" if box.charged_s >= box.budget_s else "stopped",
         detail=box.reason,
         lr=curves.learning_rate(box.progress),
         validation_loss=curves.validation_loss(box.progress),

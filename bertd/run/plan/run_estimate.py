@@ -60,6 +60,11 @@ class RunEstimate(Record):
     disk_bytes: int
     """The most that its checkpoints and exports take."""
 
+    @property
+    def budget_text(self) -> str:
+        """The budget with its unit."""
+        return format_budget_amount(self.budget_unit, self.budget_amount)
+
 
 def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstimate:
     """Estimate a run from its recipe, its data set's manifest and the speed of earlier runs.
@@ -129,8 +134,8 @@ def estimate_text(estimate: RunEstimate) -> str:
     fields = [
         ("name", estimate.name),
         ("model", estimate.model),
-        ("budget", format_budget_amount(estimate.budget_unit, estimate.budget_amount)),
-        *_main_fields(estimate),
+        ("budget", estimate.budget_text),
+        *main_fields(estimate),
         ("devices", f"{estimate.num_devices} x {estimate.device_kind}"),
     ]
     return "\n".join([*map(_line, fields), "nothing was queued; submit it without --dry-run"])
@@ -138,10 +143,11 @@ def estimate_text(estimate: RunEstimate) -> str:
 
 def main_lines(estimate: RunEstimate) -> list[str]:
     """What a person who queues it should see: steps, data, disk."""
-    return [*map(_line, _main_fields(estimate))]
+    return [*map(_line, main_fields(estimate))]
 
 
-def _main_fields(estimate: RunEstimate) -> list[tuple[str, str]]:
+def main_fields(estimate: RunEstimate) -> list[tuple[str, str]]:
+    """Steps, data and disk, each with its name."""
     unknown = "not known: no run of this size has trained here yet; `bertd plan` measures"
     speed = f", at the speed of {estimate.speed_of}" if estimate.speed_of else ""
     epochs = "" if estimate.epochs is None else f", {estimate.epochs:.2f} epochs"

@@ -29,6 +29,11 @@ def recipe_folders() -> list[Path]:
     return [package / "recipes", package.parent / "recipes"]
 
 
+def list_recipes() -> list[str]:
+    """Names of the recipes that ship with bertd."""
+    return sorted({entry.stem for folder in recipe_folders() for entry in folder.glob("*.toml")})
+
+
 def find_recipe(name_or_path: str) -> Path:
     """The file of a recipe given by path, or by the name of one that ships with bertd.
 
@@ -45,8 +50,7 @@ def find_recipe(name_or_path: str) -> Path:
         candidate = folder / f"{name_or_path}.toml"
         if path.name == name_or_path and candidate.is_file():
             return candidate
-    known = sorted({entry.stem for folder in recipe_folders() for entry in folder.glob("*.toml")})
-    raise RecipeError(f"{name_or_path}: no such file, nor a recipe of bertd; those are: {', '.join(known)}")
+    raise RecipeError(f"{name_or_path}: no such file, nor a recipe of bertd; those are: {', '.join(list_recipes())}")
 
 
 def read_recipe(path: Path, *, overrides: list[str] | None = None) -> Recipe:

@@ -68,7 +68,12 @@ def budget_override(text: str) -> str:
 
 def name_override(name: str) -> str:
     """A run's name as an override of a recipe."""
-    return f"run.name={_toml_string(name)}"
+    return text_override("run.name", name)
+
+
+def text_override(key: str, text: str) -> str:
+    """A text as an override of a recipe, whatever characters it has."""
+    return f"{key}={_toml_string(text)}"
 
 
 def _find_shards(name: str, *, is_awaiting: bool) -> Path:

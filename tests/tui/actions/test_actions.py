@@ -23,7 +23,7 @@ from tui.actions.keys import APP_KEYS, CHART_KEYS, COMPARE_KEYS, DEVICE_KEYS, JO
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.screens.confirm import ConfirmDialog
-from tui.screens.finetune import FinetuneForm
+from tui.screens.forms.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
 from tui.screens.stop import StopDialog
 
@@ -167,7 +167,7 @@ async def test_the_form_queues_a_finetuning(tmp_path: Path) -> None:
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
         assert isinstance(app.screen, FinetuneForm)
-        assert "from the export of step 4,800" in screen_text(app)
+        assert "its newest export is of step 4,800" in screen_text(app)
         await _fill(pilot, task="mrpc", data=str(tmp_path), lr="3e-5", epochs="4")
         expected = SubmitFinetune(run="12-academic-large", task="mrpc", data_dir=str(tmp_path), lr=3e-5, epochs=4)
         assert feed.asked == [("submit", expected)]
@@ -212,7 +212,7 @@ async def test_an_invalid_value_is_reported_in_the_form(values: dict[str, str], 
 async def test_dialogs_fit_a_small_terminal(size: tuple[int, int]) -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=size) as pilot:
-        for key in ("f", "S", "question_mark"):
+        for key in ("f", "b", "n", "p", "S", "question_mark"):
             await pilot.press(key)
             await pilot.pause()
             dialog = app.screen.query_one(".dialog")
@@ -273,8 +273,8 @@ async def test_n_shows_the_next_run_and_keys_act_on_it() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         assert "run 1 of 2" in screen_lines(app)[0]
-        assert "n next run" in screen_lines(app)[-1]
-        await pilot.press("n")
+        assert "r next run" in screen_lines(app)[-1]
+        await pilot.press("r")
         await pilot.pause()
         assert "9-older" in screen_lines(app)[0]
         await _choose(pilot, "p")
@@ -421,7 +421,7 @@ async def test_a_tab_typed_ahead_goes_to_the_next_field() -> None:
         await _settled(pilot)
         assert app.screen.query_one("#task", Input).value == "rte"
         assert app.screen.query_one("#data", Input).value == "/data/glue"
-        assert app.focused is app.screen.query_one("#lr", Input)
+        assert app.focused is app.screen.query_one("#preset", Input)
 
 
 @pytest.mark.parametrize("typed", ["12", "12-academic-large", "academic-large"])
@@ -450,15 +450,19 @@ async def test_a_refused_form_stays_with_what_was_typed() -> None:
         assert [verb for verb, _ in feed.asked] == ["submit", "submit"]
 
 
-async def test_a_run_without_an_export_has_no_form() -> None:
+async def test_a_run_without_an_export_is_finetuned_at_its_end_or_at_a_share() -> None:
     feed = FakeFeed()
     feed.change_run(export=None)
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("f")
-        await _settled(pilot)
-        assert "has no export yet" in _said(app)
-        assert not isinstance(app.screen, FinetuneForm)
+        assert "it has no export yet" in screen_text(app)
+        await _fill(pilot, data="/d", when="in turn")
+        assert "There is no export yet" in screen_text(app)
+        await _fill(pilot, when="0.5", preset="fair", task="cola,rte")
+        arguments = ["--tasks", "cola,rte", "--preset", "fair", "--data", "/d"]
+        expected = ("12-academic-large@0.5", arguments, "12-academic-large@0.5")
+        assert feed.asked == [("finetune later", expected)]
 
 
 async def test_a_key_that_the_state_forbids_says_why_and_asks_nothing() -> None:

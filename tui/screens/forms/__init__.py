@@ -1,0 +1,1 @@
+"""The dialogs with fields: a finetuning, a budget, a new run."""
