@@ -190,8 +190,12 @@ class Dashboard(JobActionsApp):
             return
         runs = {run.id: run.job_id for run in (*snapshot.status.runs, snapshot.run)}
         ids = sorted(runs, key=lambda id: -runs[id])
-        self._feed.select_run(ids[(ids.index(snapshot.run.id) + 1) % len(ids)])
+        chosen = ids[(ids.index(snapshot.run.id) + 1) % len(ids)]
+        self._feed.select_run(chosen)
         self.show_newest()
+        for number in range(1, round(FLUSH_S / STARTUP_FLUSH_S)):
+            # Its curves come sooner than the next update.
+            self.set_timer(number * STARTUP_FLUSH_S, self.show_newest)
 
     @work(group="opening", exclusive=True)
     async def open_run(self, run_id: str) -> None:

@@ -154,8 +154,20 @@ class SocketFeed:
             return self._changed.wait_for(lambda: condition(self.snapshot()), timeout_s)
 
     def select_run(self, run_id: str) -> None:
-        """Show this run, which the status has; its curves are requested at the next tick."""
+        """Show this run, which the status has; its curves are requested at once, in another thread."""
         self._update(run_id=run_id)
+        threading.Thread(target=self._request_curves, args=(run_id,), name="curves", daemon=True).start()
+
+    def _request_curves(self, run_id: str) -> None:
+        run = self.snapshot().run
+        if run is None or run.id != run_id:
+            return
+        try:
+            series = self._fetch_series(run)
+        except BertdError:
+            return  # The thread that follows the daemon asks again at the next tick, and says what is wrong.
+        if self._received.run_id == run_id:
+            self._update(series=series)
 
     def choose(self, name: str) -> None:
         """Do nothing: this is one daemon's feed."""
