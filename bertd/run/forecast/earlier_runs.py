@@ -38,7 +38,7 @@ class EarlierRun:
 def find_earlier_runs(folders: Iterable[Path], recipe: Recipe, *, own: Path | None = None) -> list[EarlierRun]:
     """Those of the same recipe, but for budget, schedule, seed and devices, the newest first.
 
-    A folder that cannot be read is left out: an old run must not stop a new one.
+    A folder that cannot be read, or may not be, is left out: an old run must not stop a new one.
 
     Args:
         folders: run folders, the newest first.
@@ -50,14 +50,16 @@ def find_earlier_runs(folders: Iterable[Path], recipe: Recipe, *, own: Path | No
         if len(found) == MAX_RUNS:
             break
         paths = RunPaths(folder)
-        if folder == own or not paths.outcome.exists():
+        if folder == own:
             continue
         try:
+            if not paths.outcome.exists():
+                continue
             earlier = read_recipe(paths.recipe)
             if law_key(earlier) != wanted:
                 continue
             run = finished_run(folder.name, earlier, read_digest(paths.journal), same_as=recipe)
-        except BertdError:
+        except (BertdError, OSError):
             continue
         if run is not None:
             found.append(run)

@@ -14,6 +14,8 @@ from bertd.records import BudgetUnit, Record, StartRecord, StepRecord
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count
 from bertd.run.budget import Budget
 from bertd.run.dataset_manifest import count_sequences, read_manifest
+from bertd.run.forecast.earlier_runs import find_earlier_runs
+from bertd.run.forecast.expect_loss import ExpectedLoss, expect_loss, expected_loss_text
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters
 from bertd.run.recipe.schema import Recipe
 
@@ -23,6 +25,9 @@ class KnownRun(Protocol):
 
     @property
     def id(self) -> str: ...
+
+    @property
+    def folder(self) -> str: ...
 
     @property
     def model(self) -> str:
@@ -59,6 +64,8 @@ class RunEstimate(Record):
     checkpoint_bytes: int
     disk_bytes: int
     """The most that its checkpoints and exports take."""
+    expected_loss: ExpectedLoss | None = None
+    """Of the last validation; None where the steps are not known, or no run of the recipe is over here."""
 
     @property
     def budget_text(self) -> str:
@@ -79,13 +86,14 @@ def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstima
     )
     alike = next((run for run in known_runs if _is_alike(run, recipe)), None) if recipe.granted.is_timed else None
     sequences = _budget_sequences(recipe.granted, recipe, speed_run=alike)
+    steps = _budget_steps(recipe, sequences=sequences)
     need = estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters)
     return RunEstimate(
         name=recipe.run.name,
         model=f"{recipe.model.layers} layers x {recipe.model.width}, about {num_parameters / 1e6:,.1f}M parameters",
         budget_unit=recipe.granted.unit,
         budget_amount=recipe.granted.amount,
-        steps=_budget_steps(recipe, sequences=sequences),
+        steps=steps,
         speed_of=None if alike is None else alike.id,
         epochs=None if sequences is None or not train_sequences else sequences / train_sequences,
         sequences_per_step=recipe.batch.sequences,
@@ -94,7 +102,18 @@ def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstima
         device_kind=recipe.devices.kind,
         checkpoint_bytes=need.checkpoint_bytes,
         disk_bytes=need.total_bytes,
+        expected_loss=None if steps is None else _expected_loss(recipe, known_runs, steps=steps),
     )
+
+
+def _expected_loss(recipe: Recipe, known_runs: Sequence[KnownRun], *, steps: int) -> ExpectedLoss | None:
+    """By the runs of the same recipe that are over, whose folders this user may read."""
+    folders = [Path(run.folder) for run in known_runs if _is_of_shape(run, recipe)]
+    return expect_loss(find_earlier_runs(folders, recipe), recipe.schedule, steps=steps)
+
+
+def _is_of_shape(run: KnownRun, recipe: Recipe) -> bool:
+    return run.model.startswith(f"{recipe.model.layers} layers x {recipe.model.width},")
 
 
 def _is_alike(run: KnownRun, recipe: Recipe) -> bool:
@@ -102,7 +121,7 @@ def _is_alike(run: KnownRun, recipe: Recipe) -> bool:
     return (
         run.step is not None
         and run.start is not None
-        and run.model.startswith(f"{recipe.model.layers} layers x {recipe.model.width},")
+        and _is_of_shape(run, recipe)
         and run.start.sequence_length == recipe.data.sequence_length
         and run.start.world_size == recipe.devices.count
         and (run.start.device == "cpu") == (recipe.devices.kind == "cpu")
@@ -153,11 +172,14 @@ def main_fields(estimate: RunEstimate) -> list[tuple[str, str]]:
     epochs = "" if estimate.epochs is None else f", {estimate.epochs:.2f} epochs"
     steps = unknown if estimate.steps is None else f"{format_count(estimate.steps, 'step')}{epochs}{speed}"
     disk = f"{format_bytes(estimate.disk_bytes)} at most, a checkpoint {format_bytes(estimate.checkpoint_bytes)}"
-    return [
+    fields = [
         ("steps", f"{steps}; {format_count(estimate.sequences_per_step, 'sequence')} each"),
         ("data", format_count(estimate.train_sequences, "training sequence")),
         ("disk", disk),
     ]
+    if estimate.expected_loss is not None:
+        fields.append(("loss", expected_loss_text(estimate.expected_loss)))
+    return fields
 
 
 def _line(field: tuple[str, str]) -> str:
