@@ -478,7 +478,7 @@ class StartAccuracyView(Record):
     """How right the expected starts were, since the daemon began."""
 
     num_checked: int
-    """Jobs that had an expected start, and started."""
+    """Jobs that waited, had an expected start, and started."""
     num_wrong: int
     """Of these, those that started earlier or later than expected by more than a quarter of the wait, and a minute."""
 

@@ -1,8 +1,8 @@
 """How right expected starts are, on simulated days of a shared machine of eight GPUs.
 
-The decisions are the daemon's own: `allocate` with `Backfill` gives devices, `forecast` makes the expectations, in the
-same order as the scheduler's round and from the same knowledge. Only the jobs are made up: when they come, how long the
-daemon believes that they take, and how long they take.
+The decisions are the daemon's own: `allocate` with `Backfill` gives devices, `forecast_with_overtaking` makes the
+expectations, in the same order as the scheduler's round and from the same knowledge. Only the jobs are made up: when
+they come, how long the daemon believes that they take, and how long they take.
 
     pretraining   a budget of 2 to 24 hours; ends on it, but for one in ten, which a person stops early
     grid          an estimate that is wrong by a factor of about 1.15
@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 
 from bertd.daemon.scheduling.devices.device_allocation import Allocation, Inventory, allocate
 from bertd.daemon.scheduling.expectations.backfill import Backfill, find_device_outlook
-from bertd.daemon.scheduling.expectations.forecast import WaitingJob, forecast, is_wrong
+from bertd.daemon.scheduling.expectations.forecast import WaitingJob, is_wrong
+from bertd.daemon.scheduling.expectations.overtaking import forecast_with_overtaking
 from bertd.daemon_bench.figures import Figure, percentile
 from bertd.daemon_bench.sizes import Sizes
 from bertd.jobs.store.leases import Lease, Leases
@@ -177,7 +178,7 @@ class SimulatedDays:
     def _expect(self, ends: dict[int, float | None], now: float) -> None:
         devices = find_device_outlook("gpu", Leases(tuple(self._rows)), inventory=MACHINE, drained=(), ends=ends)
         waiting = [self._waiting_job(job, now) for job in self._waiting]
-        for id, times in forecast(waiting, {"gpu": devices}, now=now, ends=ends).items():
+        for id, times in forecast_with_overtaking(waiting, {"gpu": devices}, now=now, ends=ends).items():
             if times.start_t is not None:
                 self._first.setdefault(id, (now, times.start_t))
 

@@ -232,7 +232,7 @@ class _StatusCollector(Collector):
         if accuracy is None:
             return
         yield CounterMetricFamily(
-            "bertd_expected_starts", "Jobs that had an expected start, and started.", value=accuracy.num_checked
+            "bertd_expected_starts", "Jobs that waited, had an expected start, and started.", value=accuracy.num_checked
         )
         wrong = "Of these, those that started earlier or later by more than a quarter of the wait."
         yield CounterMetricFamily("bertd_expected_starts_wrong", wrong, value=accuracy.num_wrong)

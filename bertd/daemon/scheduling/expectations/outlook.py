@@ -15,13 +15,16 @@ from bertd.daemon.scheduling.conditions.time_check import earliest_start
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.scheduling.expectations.backfill import Backfill, find_device_outlook
 from bertd.daemon.scheduling.expectations.expected_durations import ExpectedDurations
-from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes, GroupOutlook, WaitingJob, forecast, is_wrong
+from bertd.daemon.scheduling.expectations.forecast import ExpectedTimes, GroupOutlook, WaitingJob, is_wrong
+from bertd.daemon.scheduling.expectations.overtaking import forecast_with_overtaking
 from bertd.jobs.store.leases import Leases
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
 from bertd.records import DependencyCondition, JobState, StartTimes
 
 _REFRESH_S = 5.0
+_AT_ONCE_S = 1.0
+"""After its first expectation; a job that starts so soon did not wait."""
 _FEW_JOBS = 100
 _PAUSE_PER_JOB_S = 1e-4
 """A forecast of 10,000 jobs takes a tenth of a second, and is made at most once in a second."""
@@ -49,9 +52,9 @@ class StartAccuracy:
                 self._first[id] = now, start_t
 
     def note_start(self, job_id: int, *, now: float) -> None:
-        """A job starts."""
+        """A job starts; one that did not wait was promised nothing."""
         first = self._first.pop(job_id, None)
-        if first is not None:
+        if first is not None and now - first[0] >= _AT_ONCE_S:
             made_t, expected_t = first
             self.num_checked += 1
             self.num_wrong += is_wrong(made_t=made_t, expected_t=expected_t, actual_t=now)
@@ -147,7 +150,8 @@ class Outlook:
             kind: find_device_outlook(kind, leases, inventory=self._inventory, drained=drained, ends=ends)
             for kind in kinds
         }
-        return forecast(jobs, devices, now=now, ends=ends, groups=self._group_outlook(live, ends))
+        groups = self._group_outlook(live, ends)
+        return forecast_with_overtaking(jobs, devices, now=now, ends=ends, groups=groups)
 
     def _group_outlook(self, live: list[Job], ends: dict[int, float | None]) -> GroupOutlook:
         members = tuple((ends[job.id], member_of(job)) for job in live if job.group_name)

@@ -138,4 +138,7 @@ def test_a_start_is_judged_by_what_was_expected_first() -> None:
     accuracy.note_start(2, now=9000.0)
     # It did not wait any more when it is said to start, so nothing is known of it.
     accuracy.note_start(3, now=9000.0)
+    # Started in the round that promised it: it did not wait.
+    accuracy.note_expected({4: ExpectedTimes(9000.0)}, now=9000.0)
+    accuracy.note_start(4, now=9000.2)
     assert (accuracy.num_checked, accuracy.num_wrong) == (2, 1)
