@@ -9,6 +9,7 @@ from bertd.cli.output.tables import BOLD, DIM, YELLOW, OutputStyle
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
 from bertd.run.machine.disk_space import DiskNeed
+from bertd.run.plan.plan_energy import PlanEnergy
 from bertd.run.plan.plan_run import RunPlan
 from bertd.run.plan.plan_warnings import PlanWarning
 from bertd.run.recipe.schema import Recipe
@@ -22,10 +23,18 @@ _SHOWN_S = 0.05
 
 
 def plan_text(
-    recipe: Recipe, plan: RunPlan, *, disk: DiskNeed, warnings: Sequence[PlanWarning], style: OutputStyle
+    recipe: Recipe,
+    plan: RunPlan,
+    *,
+    disk: DiskNeed,
+    warnings: Sequence[PlanWarning],
+    energy: PlanEnergy | None,
+    style: OutputStyle,
 ) -> str:
     """The whole plan for a person."""
     lines = [*_head(recipe, plan, style=style), "", *_account(plan, style=style), "", *_needs(recipe, plan, disk=disk)]
+    if energy is not None:
+        lines += _wrapped("energy", _energy(energy), style=style)
     lines += ["", *_measured(plan, style=style)]
     for warning in warnings:
         lines += _wrapped("warning", warning.message, style=style, color=YELLOW)
@@ -85,6 +94,11 @@ def _needs(recipe: Recipe, plan: RunPlan, *, disk: DiskNeed) -> list[str]:
         ),
         _line("devices", hours),
     ]
+
+
+def _energy(energy: PlanEnergy) -> str:
+    cost = "" if energy.cost is None else f", {energy.cost:,.2f} {energy.currency}"
+    return f"{energy.kwh:,.2f} kWh{cost}, at {energy.watts_per_device:,.0f} W a device: {energy.source}"
 
 
 def _measured(plan: RunPlan, *, style: OutputStyle) -> list[str]:

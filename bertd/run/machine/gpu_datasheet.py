@@ -31,6 +31,41 @@ _PLANNED = {
 """Also of GPUs that are only planned with: nobody has compared the name that their driver reports."""
 
 
+_POWER_LIMIT_W = {
+    "H200 NVL": 600.0,
+    "H200": 700.0,
+    "H100 NVL": 400.0,
+    "H100 PCIe": 350.0,
+    "H100": 700.0,
+    "A100 80GB PCIe": 300.0,
+    "A100-PCIE": 250.0,
+    "A100": 400.0,
+    "RTX 3090 Ti": 450.0,
+    "RTX 3090": 350.0,
+    "TITAN V": 250.0,
+    "V100S": 250.0,
+    "V100-PCIE": 250.0,
+    "V100": 300.0,
+    "A5000": 230.0,
+    "A6000": 300.0,
+    "A40": 300.0,
+    "L40S": 350.0,
+    "RTX 4090": 450.0,
+}
+"""Watts of the whole board; the first match counts. Where the data sheet has a range, its upper end."""
+
+
+def find_power_limit_w(device_name: str) -> float | None:
+    """Watts that the device draws at most, by its driver's name or as people write it; None if none is kept here."""
+    if _has_words(device_name, "MIG"):
+        return None
+    named = next((watts for words, watts in _POWER_LIMIT_W.items() if _has_words(device_name, words)), None)
+    if named is not None:
+        return named
+    sheet_name = find_datasheet_name(device_name)
+    return None if sheet_name is None else _POWER_LIMIT_W.get(sheet_name)
+
+
 def peak_flops(device_name: str) -> float | None:
     """FLOP/s the device can reach in 16 bits; None where no data sheet figure is kept here."""
     if _has_words(device_name, "MIG"):

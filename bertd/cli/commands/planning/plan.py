@@ -40,7 +40,11 @@ def plan(
     budget: Annotated[
         str | None,
         typer.Option(
-            "--budget", "--for", metavar="AMOUNT", help="The budget: 90min, 24h, 5000steps, ...", show_default=False
+            "--budget",
+            "--for",
+            metavar="AMOUNT",
+            help="The budget: 90min, 24h, 5000steps, ... or 20EUR.",
+            show_default=False,
         ),
     ] = None,
     until_steps: Annotated[
@@ -76,6 +80,15 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    compare: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--compare",
+            metavar="RECIPE|KEY=VALUE,...",
+            help="Another recipe, or other values of this one, at the same budget; may be repeated. Each is measured.",
+            show_default=False,
+        ),
+    ] = None,
     socket: SocketOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -87,6 +100,7 @@ def plan(
     Raises:
         BadParameter: two budgets are given.
     """
+    from bertd.cli.commands.planning.money import MEASURED_BUDGET, hours_of_money, parse_money, require_price
     from bertd.cli.commands.planning.run_plan import make_plan_answer
     from bertd.cli.commands.submitting.resolve_recipe import resolve_recipe
 
@@ -94,10 +108,25 @@ def plan(
         raise typer.BadParameter("give --budget or --until-steps, not both", param_hint="--until-steps")
     if until_steps is not None:
         budget = f"{until_steps}steps"
+    if compare:
+        _compare(
+            recipe,
+            compare,
+            settings=set_ or [],
+            budget=budget,
+            devices=devices,
+            scratch=scratch,
+            socket=socket,
+            json=json,
+        )
+        return
     if devices is not None:
         _plan_by_datasheet(recipe, devices=devices, settings=set_ or [], budget=budget, from_=from_, json=json)
         return
-    resolved = resolve_recipe(recipe, settings=set_ or [], budget=budget, name=None).recipe
+    money = parse_money(budget)
+    price = None if money is None else require_price(money)
+    first = budget if money is None else MEASURED_BUDGET
+    resolved = resolve_recipe(recipe, settings=set_ or [], budget=first, name=None).recipe
     if from_ is None:
         folder = _scratch_folder(scratch)
         measured = _measure(resolved, scratch=folder, socket=socket)
@@ -106,8 +135,57 @@ def plan(
 
         past = measure_past_run(from_, recipe=resolved, client=connect(socket))
         measured, folder = past.measurements, scratch or past.folder
+    if money is not None and price is not None:
+        hours = hours_of_money(money, price, measured, num_devices=resolved.devices.count)
+        resolved = resolve_recipe(recipe, settings=set_ or [], budget=hours, name=None).recipe
     answer = make_plan_answer(resolved, measured, folder=folder)
     _print_plan(resolved, answer, json=json)
+
+
+def _compare(
+    recipe: str,
+    others: list[str],
+    *,
+    settings: list[str],
+    budget: str | None,
+    devices: str | None,
+    scratch: Path | None,
+    socket: Path | None,
+    json: bool,
+) -> None:
+    """Plan several recipes, or several values of one, at one budget.
+
+    Raises:
+        BadParameter: the budget is in money.
+    """
+    from bertd.cli.commands.planning.compare import ComparisonAnswer, Variant, comparison_text, parse_variant
+    from bertd.cli.commands.planning.money import parse_money
+    from bertd.cli.commands.planning.run_plan import make_plan_answer, plan_by_datasheet
+    from bertd.cli.commands.submitting.resolve_recipe import resolve_recipe
+    from bertd.run.plan.datasheet_estimate import parse_planned_devices
+
+    if parse_money(budget) is not None:
+        raise typer.BadParameter("compare at hours: each plan's watts may differ", param_hint="--budget")
+    variants = [Variant(recipe, recipe, ()), *(parse_variant(each, recipe=recipe) for each in others)]
+    answers = []
+    for variant in variants:
+        values = [*settings, *variant.settings]
+        if devices is not None:
+            try:
+                planned = parse_planned_devices(devices)
+            except ValueError as error:
+                raise typer.BadParameter(str(error), param_hint="--devices") from error
+            _, answer = plan_by_datasheet(variant.recipe, planned, settings=values, budget=budget)
+        else:
+            resolved = resolve_recipe(variant.recipe, settings=values, budget=budget, name=None).recipe
+            folder = _scratch_folder(scratch)
+            answer = make_plan_answer(resolved, _measure(resolved, scratch=folder, socket=socket), folder=folder)
+        answers.append(answer.model_copy(update={"name": variant.name}))
+    comparison = ComparisonAnswer.of(answers)
+    if json:
+        print_json(comparison)
+    else:
+        print(comparison_text(comparison))
 
 
 def _print_plan(recipe: Recipe, answer: PlanAnswer, *, json: bool) -> None:

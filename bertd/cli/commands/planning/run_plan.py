@@ -5,6 +5,13 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bertd.cli.commands.planning.money import (
+    MEASURED_BUDGET,
+    energy_of,
+    hours_of_money,
+    parse_money,
+    require_price,
+)
 from bertd.cli.commands.submitting.resolve_recipe import expand_shorthands
 from bertd.cli.output.plan_text import plan_text
 from bertd.cli.output.tables import detect_output_style
@@ -15,6 +22,7 @@ from bertd.run.machine.disk_space import estimate_disk_need
 from bertd.run.paths import find_data_set
 from bertd.run.plan.datasheet_estimate import PlannedDevices, estimate_from_datasheet
 from bertd.run.plan.measurements import Measurements
+from bertd.run.plan.plan_energy import PlanEnergy
 from bertd.run.plan.plan_run import RunPlan, plan_run
 from bertd.run.plan.plan_warnings import PlanWarning, find_warnings
 from bertd.run.recipe.load import find_recipe, read_recipe
@@ -35,6 +43,8 @@ class PlanAnswer(Record):
     disk_bytes: int
     """The most that its checkpoints and exports take."""
     warnings: list[PlanWarning]
+    energy: PlanEnergy | None = None
+    """None where what its devices draw is not known."""
 
 
 def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path | None) -> PlanAnswer:
@@ -52,6 +62,7 @@ def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path | N
         checkpoint_bytes=need.checkpoint_bytes,
         disk_bytes=need.total_bytes,
         warnings=find_warnings(recipe, plan, free_bytes=_free_bytes(folder), folder=folder or Path()),
+        energy=energy_of(plan, num_devices=recipe.devices.count),
     )
 
 
@@ -59,7 +70,7 @@ def plan_answer_text(recipe: Recipe, answer: PlanAnswer) -> str:
     """The answer for a person."""
     need = estimate_disk_need(recipe.checkpoint, num_parameters=answer.plan.measurements.num_parameters)
     style = detect_output_style()
-    return plan_text(recipe, answer.plan, disk=need, warnings=answer.warnings, style=style)
+    return plan_text(recipe, answer.plan, disk=need, warnings=answer.warnings, energy=answer.energy, style=style)
 
 
 def plan_by_datasheet(
@@ -67,7 +78,10 @@ def plan_by_datasheet(
 ) -> tuple[Recipe, PlanAnswer]:
     """Plan a recipe for GPUs that are not here, with its data set if that is."""
     on_gpus = [f"devices.count={devices.count}", 'devices.kind="gpu"']
-    overrides = [*settings, *on_gpus, *expand_shorthands(budget=budget, name=None)]
+    money = parse_money(budget)
+    price = None if money is None else require_price(money)
+    first = budget if money is None else MEASURED_BUDGET
+    overrides = [*settings, *on_gpus, *expand_shorthands(budget=first, name=None)]
     planned = read_recipe(find_recipe(recipe), overrides=overrides)
     vocab_size, train_sequences = _STOCK_VOCABULARY, 0
     try:
@@ -80,6 +94,10 @@ def plan_by_datasheet(
             manifest.splits["train"], sequence_length=data.sequence_length, packing=data.packing
         )
     measured = estimate_from_datasheet(planned, devices, vocab_size=vocab_size, train_sequences=train_sequences)
+    if money is not None and price is not None:
+        hours = hours_of_money(money, price, measured, num_devices=devices.count)
+        overrides = [*settings, *on_gpus, *expand_shorthands(budget=hours, name=None)]
+        planned = read_recipe(find_recipe(recipe), overrides=overrides)
     return planned, make_plan_answer(planned, measured, folder=None)
 
 

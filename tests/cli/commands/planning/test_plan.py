@@ -148,3 +148,70 @@ def test_ranks_that_fail_are_told_with_their_words(tmp_path: Path) -> None:
 def test_a_scratch_folder_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="cannot write there"):
         Rehearsal(tmp_path / "nothing").measure(make_recipe())
+
+
+@pytest.fixture
+def priced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration with a price, and no past runs."""
+    (tmp_path / "config" / "bertd").mkdir(parents=True)
+    (tmp_path / "config" / "bertd" / "bertd.toml").write_text("[power]\nprice = 0.25\n")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    monkeypatch.setenv("BERTD_STATE", str(tmp_path / "state"))
+
+
+@pytest.mark.usefixtures("priced")
+@pytest.mark.parametrize("budget", ["14EUR", "€14", "14 €"])
+def test_money_becomes_hours_by_the_configured_price(budget: str, bertd: Bertd) -> None:
+    said = bertd("plan", "fast", "--budget", budget, "--devices", "h200-8", "--json")
+    assert said.code == 0, said.err
+    answer = json.loads(said.out)
+    # 8 x 700 W are 5.6 kW, 1.4 EUR an hour.
+    assert answer["plan"]["amount"] == pytest.approx(10.0, rel=1e-4)
+    assert answer["energy"]["cost"] == pytest.approx(14.0, rel=1e-4)
+    assert answer["energy"]["currency"] == "EUR"
+
+
+@pytest.mark.usefixtures("priced")
+def test_a_plan_says_energy_and_cost_and_whose_power_that_is(bertd: Bertd) -> None:
+    said = bertd("plan", "fast", "--budget", "10h", "--devices", "h200-8")
+    assert "energy     56.00 kWh, 14.00 EUR, at 700 W a device: the limit in its data sheet" in said.out
+
+
+@pytest.mark.usefixtures("priced")
+def test_money_in_another_currency_is_refused(bertd: Bertd) -> None:
+    said = bertd("plan", "fast", "--budget", "14USD", "--devices", "h200-8")
+    assert said.code == 2 and "the configured price is in EUR" in said.err
+
+
+@pytest.mark.usefixtures("priced")
+def test_money_on_a_device_of_unknown_power_is_refused(bertd: Bertd, tmp_path: Path, shards: Path) -> None:
+    run = make_run(tmp_path / "7-demo", make_recipe("budget.hours=1"))
+    said = bertd("plan", "demo", "--set", f"data.shards={shards}", "--budget", "3EUR", "--from", str(run))
+    assert said.code == 2 and "no run has measured what a" in said.err
+
+
+def test_money_without_a_price_is_refused_with_the_remedy(
+    bertd: Bertd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    said = bertd("plan", "fast", "--budget", "20EUR", "--devices", "h200-8")
+    assert said.code == 2
+    assert "no price of electricity is configured" in said.err and "[power]" in said.err
+
+
+def test_plans_are_compared_at_one_budget_and_one_is_recommended(bertd: Bertd) -> None:
+    options = ("--budget", "24h", "--devices", "8xA5000", "--compare", "bert-base-24h", "--compare", "model.layers=6")
+    said = bertd("plan", "fast", *options, "--json")
+    assert said.code == 0, said.err
+    answer = json.loads(said.out)
+    assert [each["name"] for each in answer["plans"]] == ["fast", "bert-base-24h", "model.layers=6"]
+    assert {each["total_s"] for each in answer["plans"]} == {86400.0}
+    assert answer["recommendation"]["name"] == "fast"
+    text = bertd("plan", "fast", *options).out
+    assert "tokens per parameter" in text
+    assert f"take fast: {answer['recommendation']['reason']}" in text
+
+
+def test_what_is_compared_must_be_a_recipe_or_values(bertd: Bertd) -> None:
+    said = bertd("plan", "fast", "--devices", "8xA5000", "--compare", "no-such-recipe")
+    assert said.code == 2 and "no-such-recipe" in said.err
