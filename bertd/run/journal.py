@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from itertools import groupby
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -104,16 +103,26 @@ def _cut_torn_line(fd: int) -> None:
 class JournalReader:
     """Follows a journal: each `read`, and each loop over it, gives the records completed since the last one."""
 
-    def __init__(self, path: Path, *, offset: int = 0, num_damaged_lines: int = 0, is_thinned: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        offset: int = 0,
+        num_damaged_lines: int = 0,
+        is_thinned: bool = False,
+        step_stride: int = 1,
+    ) -> None:
         """Begin.
 
         Args:
             offset: which an earlier reader reached.
             is_thinned: of consecutive step records give only the first and the last of each piece that is read: many
                 times as fast, for a reader that needs only where they begin and end.
+            step_stride: give the first of so many consecutive step records, and their last one.
         """
         self._path = path
         self._is_thinned = is_thinned
+        self._step_stride = step_stride
         self.offset = offset
         """Bytes read; all of them are complete lines."""
         self.num_damaged_lines = num_damaged_lines
@@ -162,6 +171,8 @@ class JournalReader:
     def _parse_lines(self, lines: list[bytes]) -> Iterator[JournalRecord]:
         if self._is_thinned:
             lines = _without_inner_steps(lines)
+        elif self._step_stride > 1:
+            lines = _with_every_nth_step(lines, self._step_stride)
         for line in lines:
             try:
                 yield journal_record_adapter.validate_json(line)
@@ -172,14 +183,29 @@ class JournalReader:
 def _without_inner_steps(lines: list[bytes]) -> list[bytes]:
     """The lines; of consecutive steps only the first and the last whole one."""
     kept: list[bytes] = []
-    for are_steps, group in groupby(lines, key=lambda line: line.startswith(_STEP_PREFIX)):
-        members = list(group)
-        if are_steps:
-            first = next((place for place, line in enumerate(members) if _parse_line(line) is not None), 0)
-            last = next((line for line in reversed(members[first + 1 :]) if _parse_line(line) is not None), None)
-            members = members[first : first + 1] if last is None else [members[first], last]
-        kept += members
+    for steps, others in _step_runs(lines):
+        first = next((place for place, line in enumerate(steps) if _parse_line(line) is not None), 0)
+        last = next((line for line in reversed(steps[first + 1 :]) if _parse_line(line) is not None), None)
+        kept += steps[first : first + 1] if last is None else [steps[first], last]
+        kept += others
     return kept
+
+
+def _with_every_nth_step(lines: list[bytes], stride: int) -> list[bytes]:
+    """The lines; of consecutive steps the first of every `stride`, and the last."""
+    kept: list[bytes] = []
+    for steps, others in _step_runs(lines):
+        kept += [*steps[:-1:stride], *steps[-1:], *others]
+    return kept
+
+
+def _step_runs(lines: list[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:
+    """Consecutive steps, and the line of another kind that ends them; either may be empty."""
+    begin = 0
+    ends = [place for place, line in enumerate(lines) if not line.startswith(_STEP_PREFIX)]
+    for end in (*ends, len(lines)):
+        yield lines[begin:end], lines[end : end + 1]
+        begin = end + 1
 
 
 def read_scores(path: Path) -> list[ScoreRecord]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import AlertRecord, JobState, JournalRecord, StateRecord, StepRecord, ValidationRecord
 from bertd.run.journal import JournalReader, JournalWriter, append_records, read_journal
+from tests.run.plan.journals import SimulatedMachine, make_recipe
 
 
 def step(number: int, *, loss: float = 5.0) -> StepRecord:
@@ -284,3 +286,16 @@ def test_a_reader_at_any_moment_has_exactly_the_whole_lines(
         seen += more
     assert seen == written == read_journal(path)
     assert reader.num_damaged_lines == 0
+
+
+def test_a_stride_gives_every_nth_of_consecutive_steps_their_last_and_all_else(path: Path) -> None:
+    records = [*SimulatedMachine().run(make_recipe())]
+    append_records(path, records)
+    expected: list[JournalRecord] = []
+    for is_step, group in groupby(records, key=lambda each: isinstance(each, StepRecord)):
+        members = [*group]
+        expected += [*members[:-1:7], members[-1]] if is_step else members
+    read = [*JournalReader(path, step_stride=7)]
+    # As text, since a NaN is not equal to itself.
+    assert [each.model_dump_json() for each in read] == [each.model_dump_json() for each in expected]
+    assert 10 < len(read) < len(records) / 5

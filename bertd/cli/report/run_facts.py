@@ -41,6 +41,11 @@ MAX_EVENTS = 200
 _EVERY_EVENT = 2**63 - 1
 """As if all of them were in a queue: what the daemon has stored of the journal is then used."""
 _MAX_PROVENANCE_BYTES = 1 << 20
+_STEP_BYTES = 330
+"""Of a step record, about."""
+_MAX_STEPS = 50_000
+"""Step records that are parsed, about: of a longer journal every n-th, for curves of some hundred points."""
+_PIECE_BYTES = 1 << 22
 _EVENTS = (
     StartRecord
     | StateRecord
@@ -85,6 +90,8 @@ class RunFacts:
     """None where nothing was measured."""
     num_damaged_lines: int
     """Of the journal, which were left out."""
+    step_stride: int
+    """The curves are of one of so many step records, where the daemon has stored none; 1: of all."""
 
     @property
     def name(self) -> str:
@@ -103,8 +110,9 @@ def read_run_facts(folder: Path) -> RunFacts:
     if not paths.journal.is_file():
         raise RunFolderError(f"{folder}: no journal there; name a run that has begun")
     recipe = read_recipe(paths.recipe)
-    follower = MetricsFollower(folder, recipe=recipe, journal_seen=_EVERY_EVENT)
-    while follower.follow():
+    stride = max(1, paths.journal.stat().st_size // _STEP_BYTES // _MAX_STEPS)
+    follower = MetricsFollower(folder, recipe=recipe, journal_seen=_EVERY_EVENT, step_stride=stride)
+    while follower.follow(limit_bytes=_PIECE_BYTES):
         pass
     assert follower.curves is not None
     book, starts, num_events, charged_s = TimeBook(), list[StartRecord](), 0, 0.0
@@ -137,6 +145,7 @@ def read_run_facts(folder: Path) -> RunFacts:
         scores=tuple(_read_scores(paths)),
         energy=read_job_energy(paths),
         num_damaged_lines=reader.num_damaged_lines,
+        step_stride=stride,
     )
 
 

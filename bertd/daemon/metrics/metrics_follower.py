@@ -40,18 +40,22 @@ class NumberedRecord:
 class MetricsFollower:
     """Folds one job's journal from its begin, or from where its stored state ends."""
 
-    def __init__(self, folder: Path, *, recipe: Recipe | None, journal_seen: int = 0) -> None:
+    def __init__(self, folder: Path, *, recipe: Recipe | None, journal_seen: int = 0, step_stride: int = 1) -> None:
         """Begin.
 
         Args:
             recipe: None for a job without curves.
+            step_stride: fold one of so many consecutive step records, for a report; records are then not numbered as
+                in the journal, and the state must not be stored.
             journal_seen: number of the newest record that is in the queue as an event; later events are given again.
         """
         self._paths = RunPaths(folder)
         state = _read_state(self._paths, recipe, journal_seen=journal_seen)
         offset = 0 if state is None else state.offset
         damaged = 0 if state is None else state.num_damaged_lines
-        self._reader = JournalReader(self._paths.journal, offset=offset, num_damaged_lines=damaged)
+        self._reader = JournalReader(
+            self._paths.journal, offset=offset, num_damaged_lines=damaged, step_stride=step_stride
+        )
         self._stored_offset = offset
         self._count = 0 if state is None else state.num_records
         self._newest_event = 0 if state is None else state.newest_event
@@ -68,10 +72,10 @@ class MetricsFollower:
         """Bytes of the journal that were read."""
         return self._reader.offset
 
-    def follow(self) -> list[NumberedRecord]:
+    def follow(self, *, limit_bytes: int = _PIECE_BYTES) -> list[NumberedRecord]:
         """Fold the next piece of the journal and return its records; an empty list at the end."""
         offset = self.offset
-        records = self._reader.read_piece(limit_bytes=_PIECE_BYTES)
+        records = self._reader.read_piece(limit_bytes=limit_bytes)
         numbered_records = [
             NumberedRecord(self._count + place, record) for place, record in enumerate(records, start=1)
         ]
