@@ -99,6 +99,9 @@ def what_is_wrong(line: CommandLine) -> str:
     program, *words = line.words
     if program == "bert-tui":
         return _refusal_of_parser(_build_parser(), words)
+    if words[:1] == ["--host"]:
+        # The same command, over SSH.
+        words = words[2:]
     command = _bertd()
     while hasattr(command, "commands") and words and words[0] in command.commands:
         command = command.commands[words.pop(0)]
