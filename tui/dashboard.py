@@ -134,17 +134,17 @@ class Dashboard(JobActionsApp):
         else:
             await super().on_event(event)
 
-    async def _handle_key(self, key: events.Key) -> None:
+    async def _handle_key(self, key: events.Key, number: int) -> None:
         target = self.focused or self.screen
         await super().on_event(key)
-        self._follow_key(target)
+        self._follow_key(target, number)
 
-    def _follow_key(self, node: MessagePump | None) -> None:
-        """Pass through the message queues that the key bubbles through, then begin with the next key."""
+    def _follow_key(self, node: MessagePump | None, number: int) -> None:
+        """Pass through the message queues that the key bubbles through, then say that it is done."""
         if node is None or node is self:
-            self.call_later(self._key_queue.next_key)
-        elif not node.call_later(self._follow_key, node._parent):
-            self._follow_key(node._parent)
+            self.call_later(self._key_queue.finish, number)
+        elif not node.call_later(self._follow_key, node._parent, number):
+            self._follow_key(node._parent, number)
 
     def _is_guarded_key(self, key: events.Key) -> bool:
         if isinstance(self.screen, ModalScreen):

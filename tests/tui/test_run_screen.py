@@ -77,7 +77,7 @@ async def test_once_prints_what_the_screen_says(size: tuple[int, int]) -> None:
     async with app.run_test(size=size) as pilot:
         await pilot.pause()
         on_screen = _words(screen_text(app))
-    keys = _words("p pause c checkpoint f finetune S stop 1-5 views ? ? help q quit")
+    keys = _words("p pause c checkpoint f finetune S stop b budget 1-5 views ? ? help q quit")
     printed = _words(render_page(feed.current, DisplayOptions(), size[0]))
     charts = {"Sequences/s", "Learning", "rate", "Gradient", "norm", "left", "of", "charged", "time"} | {"P", "R", "m"}
     reserve = _words("then for the last validation, save and export to validate")

@@ -10,9 +10,11 @@ another character arrives within BURST_S before or after it.
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from textual import events
 
@@ -36,26 +38,31 @@ class KeyQueue:
         self,
         *,
         is_guarded: Callable[[events.Key], bool],
-        handle: Callable[[events.Key], Awaitable[None]],
+        handle: Callable[[events.Key, int], Awaitable[None]],
         refuse: Callable[[events.Key], None],
         later: Callable[[float, Callable[[], Awaitable[None]]], object],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is called before the first key.
 
         Args:
             is_guarded: whether the key would act now.
-            handle: dispatches the key; `next_key` is called when it is done.
+            handle: dispatches the key of this number; `finish` is called with the number when it is done.
             refuse: gets a guarded key of a burst, which is dropped.
             later: calls back after so many seconds.
+            clock: seconds, as in `later`.
         """
         self._is_guarded = is_guarded
         self._handle = handle
         self._refuse = refuse
         self._later = later
+        self._clock = clock
         self._waiting: deque[_WaitingKey] = deque()
         self._is_busy = False
+        self._number = 0
+        """Of the key that is being handled; a key that was given up may still finish, and must not begin another."""
         self._begun_t = 0.0
-        """When the key that is being handled arrived."""
+        """When the key that is being handled was begun."""
         self._newest: _WaitingKey | None = None
         """The newest character that arrived."""
 
@@ -69,30 +76,35 @@ class KeyQueue:
                 before.is_in_burst = arrived.is_in_burst
             self._newest = arrived
         self._waiting.append(arrived)
-        if not self._is_busy or key.time - self._begun_t > STUCK_S:
-            await self.next_key()
+        if not self._is_busy or self._clock() - self._begun_t > STUCK_S:
+            await self._begin_next()
 
-    async def next_key(self) -> None:
-        """Begin with the next key, if there is one."""
+    async def finish(self, number: int) -> None:
+        """The key of this number is done: begin with the next one, unless that was done already."""
+        if number == self._number:
+            await self._begin_next()
+
+    async def _begin_next(self) -> None:
         self._is_busy = bool(self._waiting)
         if not self._is_busy:
             return
-        self._begun_t = self._waiting[0].key.time
+        self._number += 1
+        self._begun_t = self._clock()
         if self._is_guarded(self._waiting[0].key):
-            self._later(BURST_S, self._decide)
+            self._later(BURST_S, partial(self._decide, self._number))
         else:
-            await self._handle(self._waiting.popleft().key)
+            await self._handle(self._waiting.popleft().key, self._number)
 
-    async def _decide(self) -> None:
+    async def _decide(self, number: int) -> None:
         """Handle or refuse a guarded key, now that the others of its burst have arrived."""
-        if not self._waiting:
+        if number != self._number or not self._waiting:
             return
         first = self._waiting.popleft()
         if first.is_in_burst:
             self._refuse(first.key)
-            await self.next_key()
+            await self._begin_next()
         else:
-            await self._handle(first.key)
+            await self._handle(first.key, number)
 
 
 def is_character(key: events.Key) -> bool:

@@ -522,4 +522,4 @@ async def test_a_message_gives_way_to_the_keys_at_escape() -> None:
 
 
 def _acted(feed: FakeFeed) -> list[tuple[str, object]]:
-    return [asked for asked in feed.asked if asked[0] not in ("choose", "log", "open")]
+    return [asked for asked in feed.asked if asked[0] not in ("choose", "log", "open", "curves")]
