@@ -53,7 +53,7 @@ async def test_a_pretraining_in_the_queue_says_what_it_computes_with_and_why() -
         assert "kernels compile measured here in sequences/s of one rank, 32 a pass: compile 138.4, eager" in words
         assert "attention memory-efficient, math timed here, forward and backward: memory-efficient 0.81" in words
         assert "batch 8 ranks x 32 sequences x 16 the fastest, in sequences/s of one rank: 8: 117.0" in words
-        assert "#10 finetune cola" in words
+        assert "#10 finetune └ cola" in words
         await pilot.press("down")
         await _settled(pilot)
         assert "kernels" not in screen_text(app)

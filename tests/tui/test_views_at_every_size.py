@@ -16,7 +16,7 @@ from tui.drawing.glyphs import ASCII
 from tui.snapshot import Link, LinkState, Snapshot
 
 SIZES = [(60, 20), (80, 24), (120, 40), (200, 60)]
-VIEWS = {"scores": "3", "log": "4", "events": "5", "devices": "6", "compare": "7", "recipe": "8"}
+VIEWS = {"queue": "2", "scores": "3", "log": "4", "events": "5", "devices": "6", "compare": "7", "recipe": "8"}
 """Name, and the keys that open it from the first screen."""
 
 

@@ -47,6 +47,12 @@ QUEUE_KEYS = [
     KeyBinding("d", "prioritize(-1)", "Lower priority", "move the selected job down", is_guarded=True),
 ]
 """Shown only in views where a queued job can be selected."""
+MOVE_KEYS = [
+    KeyBinding("K", "move_job(-1)", "Move up", "serve the selected job before the one above", is_guarded=True),
+    KeyBinding("J", "move_job(1)", "Move down", "serve it after the one below", is_guarded=True),
+    KeyBinding("C", "clone_job", "Clone", "queue a job like the selected one; asks first", is_guarded=True),
+]
+"""Shown only in the view of the queue."""
 DEVICE_KEYS = [
     KeyBinding("D", "drain", "Drain or undrain", "no more jobs on the selected device, or again", is_guarded=True),
 ]
@@ -117,6 +123,6 @@ APP_KEYS = [
 
 def guarded_keys() -> frozenset[str]:
     """The letters that are refused inside a burst of keys."""
-    tables = (JOB_KEYS, QUEUE_KEYS, DEVICE_KEYS, APP_KEYS)
+    tables = (JOB_KEYS, QUEUE_KEYS, MOVE_KEYS, DEVICE_KEYS, APP_KEYS)
     keys = (name for table in tables for key in table if key.is_guarded for name in key.keys.split(","))
     return frozenset(name for name in keys if len(name) == 1)

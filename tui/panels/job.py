@@ -36,12 +36,23 @@ def draw(job: JobView | None, start: StartRecord | None, now: float, options: Di
         ("name", line((job.name, Role.STRONG), (f"  of run {job.run_id}" if job.run_id else "", Role.MUTED))),
         ("state", state),
         *_wrapped("reason", job.reason, width),
+        *(_wrapped("after", _after_text(job), width) if job.after else []),
         *_wrapped("devices", devices, width),
         *_wrapped("time", _times(job, now), width),
         *_wrapped("folder", job.folder, width, role=Role.MUTED),
     ]
     drawn = [title, *(line(cell(label, _LABEL_WIDTH, Role.MUTED)) + text for label, text in facts)]
     return drawn if start is None else [*drawn, *_choice_lines(start, width)]
+
+
+def _after_text(job: JobView) -> str:
+    """What it waits for, and which of that is reached."""
+    texts = []
+    for each in job.after:
+        marker = f" at {percent(each.marker, decimals=0)}" if each.marker is not None else ""
+        state = "reached" if each.is_met else str(each.state)
+        texts.append(f"job {each.job_id}, {each.name}, {each.condition}{marker} ({state})")
+    return "; ".join(texts)
 
 
 def _wrapped(label: str, text: str, width: int, *, role: Role = Role.TEXT) -> list[tuple[str, Line]]:

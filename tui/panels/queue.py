@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from bertd.api.models import JobView, StatusView
+from bertd.api.models import HIGHEST_PRIORITY, JobView, StatusView
 from bertd.records import JobState
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import percent
@@ -42,6 +42,18 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
 def sort_by_urgency(jobs: list[JobView]) -> list[JobView]:
     """Running jobs, then waiting ones by priority, then finished ones, newest first."""
     return sorted(jobs, key=lambda job: (_STATE_ORDER.index(job.state), -job.priority, _age_sort_key(job)))
+
+
+def urgency(job: JobView) -> tuple[float, ...]:
+    """The smaller, the further up; see `sort_by_urgency`. A queued job whose position is known is at it."""
+    if job.position is not None:
+        return (_STATE_ORDER.index(job.state), -HIGHEST_PRIORITY - 1, job.position)
+    return (_STATE_ORDER.index(job.state), -job.priority, _age_sort_key(job))
+
+
+def heading_line(snapshot: Snapshot, options: DisplayOptions, width: int) -> Line:
+    """The title, with the number of jobs in each state."""
+    return heading("Queue", _summary(snapshot.status, options), width=width, rule=options.glyphs.rule)
 
 
 def _age_sort_key(job: JobView) -> int:

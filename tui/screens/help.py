@@ -19,6 +19,7 @@ from tui.actions.keys import (
     JOB_KEYS,
     LIST_KEYS,
     LOG_KEYS,
+    MOVE_KEYS,
     QUEUE_KEYS,
     VIEW_KEYS,
     KeyBinding,
@@ -28,7 +29,7 @@ from tui.display_options import DisplayOptions
 
 _ACTING = [
     ("Actions on the run, or on the job selected in Queue; each asks first", JOB_KEYS),
-    ("Only in Queue (2)", QUEUE_KEYS),
+    ("Only in Queue (2)", [*QUEUE_KEYS, *MOVE_KEYS]),
     ("Only in Devices (6)", DEVICE_KEYS),
 ]
 _LOOKING = [
