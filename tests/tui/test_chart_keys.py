@@ -53,7 +53,7 @@ async def test_t_goes_through_the_axes_and_the_daemon_is_asked_for_each() -> Non
     async with _dashboard(feed).run_test(size=SIZE) as pilot:
         await pilot.pause()
         assert "Loss by steps" in await _press(pilot, "t")
-        assert "6,000" in screen_text(pilot.app)
+        assert "5,000" in screen_text(pilot.app)
         assert "Loss by wall time" in await _press(pilot, "t", "t", "t", "t")
         assert "░░" in screen_text(pilot.app) and "12h" in screen_text(pilot.app)
         assert "Loss by" not in await _press(pilot, "t")
