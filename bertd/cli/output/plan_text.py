@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from bertd.cli.output.tables import BOLD, DIM, YELLOW, OutputStyle
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
+from bertd.run.forecast.expect_loss import ExpectedLoss, expected_loss_text
 from bertd.run.machine.disk_space import DiskNeed
 from bertd.run.plan.plan_energy import PlanEnergy
 from bertd.run.plan.plan_run import RunPlan
@@ -29,12 +30,19 @@ def plan_text(
     disk: DiskNeed,
     warnings: Sequence[PlanWarning],
     energy: PlanEnergy | None,
+    expected_loss: ExpectedLoss | None,
     style: OutputStyle,
 ) -> str:
     """The whole plan for a person."""
     lines = [*_head(recipe, plan, style=style), "", *_account(plan, style=style), "", *_needs(recipe, plan, disk=disk)]
     if energy is not None:
         lines += _wrapped("energy", _energy(energy), style=style)
+    loss = (
+        "not known: no run of this recipe has trained to the end of its budget here"
+        if expected_loss is None
+        else expected_loss_text(expected_loss)
+    )
+    lines += _wrapped("loss", loss, style=style)
     lines += ["", *_measured(plan, style=style)]
     for warning in warnings:
         lines += _wrapped("warning", warning.message, style=style, color=YELLOW)

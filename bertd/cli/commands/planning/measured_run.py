@@ -22,6 +22,15 @@ class MeasuredRun:
     folder: Path
 
 
+def find_run_folder(run: str, *, client: Client) -> Path:
+    """Of a run given by its folder, or by its number, id or name at the daemon.
+
+    Raises:
+        BertdError: the daemon does not know it.
+    """
+    return Path(run).absolute() if Path(run).is_dir() else Path(client.job(run).folder)
+
+
 def measure_past_run(run: str, *, recipe: Recipe, client: Client) -> MeasuredRun:
     """Read a run's figures for a plan of this recipe.
 
@@ -33,7 +42,7 @@ def measure_past_run(run: str, *, recipe: Recipe, client: Client) -> MeasuredRun
         RecipeError: it trained another model, or with what makes its speed another one.
         BertdError: the daemon does not know it.
     """
-    folder = Path(run).absolute() if Path(run).is_dir() else Path(client.job(run).folder)
+    folder = find_run_folder(run, client=client)
     paths = RunPaths(folder)
     if not paths.journal.is_file():
         raise RunFolderError(f"{folder}: no journal there; name a run that has trained")

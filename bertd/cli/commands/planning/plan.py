@@ -51,6 +51,16 @@ def plan(
         int | None,
         typer.Option("--until-steps", metavar="N", min=1, help="How long so many steps take.", show_default=False),
     ] = None,
+    until_loss: Annotated[
+        float | None,
+        typer.Option(
+            "--until-loss",
+            metavar="NATS",
+            min=0.0,
+            help="How long it takes to a validation loss, by runs of this recipe that have finished here.",
+            show_default=False,
+        ),
+    ] = None,
     from_: Annotated[
         str | None,
         typer.Option(
@@ -98,7 +108,7 @@ def plan(
     With --devices nothing is measured.
 
     Raises:
-        BadParameter: two budgets are given.
+        BadParameter: two budgets are given, or --until-loss with what it does not go with.
     """
     from bertd.cli.commands.planning.money import MEASURED_BUDGET, hours_of_money, parse_money, require_price
     from bertd.cli.commands.planning.run_plan import make_plan_answer
@@ -108,6 +118,12 @@ def plan(
         raise typer.BadParameter("give --budget or --until-steps, not both", param_hint="--until-steps")
     if until_steps is not None:
         budget = f"{until_steps}steps"
+    if until_loss is not None:
+        if budget is not None or compare or devices is not None:
+            raise typer.BadParameter(
+                "leave --budget, --until-steps, --compare and --devices out", param_hint="--until-loss"
+            )
+        budget = _budget_to_loss(until_loss, recipe, settings=set_ or [], from_=from_, socket=socket)
     if compare:
         _compare(
             recipe,
@@ -127,6 +143,7 @@ def plan(
     price = None if money is None else require_price(money)
     first = budget if money is None else MEASURED_BUDGET
     resolved = resolve_recipe(recipe, settings=set_ or [], budget=first, name=None).recipe
+    beside: Path | None = None
     if from_ is None:
         folder = _scratch_folder(scratch)
         measured = _measure(resolved, scratch=folder, socket=socket)
@@ -134,12 +151,25 @@ def plan(
         from bertd.cli.commands.planning.measured_run import measure_past_run
 
         past = measure_past_run(from_, recipe=resolved, client=connect(socket))
-        measured, folder = past.measurements, scratch or past.folder
+        measured, beside = past.measurements, past.folder
+        folder = scratch or past.folder
     if money is not None and price is not None:
         hours = hours_of_money(money, price, measured, num_devices=resolved.devices.count)
         resolved = resolve_recipe(recipe, settings=set_ or [], budget=hours, name=None).recipe
-    answer = make_plan_answer(resolved, measured, folder=folder)
+    answer = make_plan_answer(resolved, measured, folder=folder, beside=beside)
     _print_plan(resolved, answer, json=json)
+
+
+def _budget_to_loss(target: float, recipe: str, *, settings: list[str], from_: str | None, socket: Path | None) -> str:
+    """The steps that are expected to reach a loss, as a budget; raises as `steps_until_loss`."""
+    from bertd.cli.commands.planning.finished_runs import find_finished_runs, steps_until_loss
+    from bertd.cli.commands.planning.measured_run import find_run_folder
+    from bertd.cli.commands.submitting.resolve_recipe import resolve_recipe
+
+    resolved = resolve_recipe(recipe, settings=settings, budget=None, name=None).recipe
+    beside = None if from_ is None else find_run_folder(from_, client=connect(socket))
+    steps = steps_until_loss(target, resolved, find_finished_runs(resolved, beside=beside))
+    return f"{steps}steps"
 
 
 def _compare(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from bertd.cli.commands.planning.finished_runs import find_finished_runs
 from bertd.cli.commands.planning.money import (
     MEASURED_BUDGET,
     energy_of,
@@ -18,6 +19,7 @@ from bertd.cli.output.tables import detect_output_style
 from bertd.errors import ShardError
 from bertd.records import Record
 from bertd.run.dataset_manifest import count_sequences, read_manifest
+from bertd.run.forecast.expect_loss import ExpectedLoss, expect_loss
 from bertd.run.machine.disk_space import estimate_disk_need
 from bertd.run.paths import find_data_set
 from bertd.run.plan.datasheet_estimate import PlannedDevices, estimate_from_datasheet
@@ -45,13 +47,18 @@ class PlanAnswer(Record):
     warnings: list[PlanWarning]
     energy: PlanEnergy | None = None
     """None where what its devices draw is not known."""
+    expected_loss: ExpectedLoss | None = None
+    """Of the last validation; None if no run of the recipe has finished here."""
 
 
-def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path | None) -> PlanAnswer:
+def make_plan_answer(
+    recipe: Recipe, measured: Measurements, *, folder: Path | None, beside: Path | None = None
+) -> PlanAnswer:
     """Plan the recipe's budget at this speed.
 
     Args:
         folder: on the disk that the run would be on; None if that is not on this machine.
+        beside: a run's folder; the runs beside it say what loss to expect, instead of the daemon's.
     """
     plan = plan_run(recipe, measured)
     need = estimate_disk_need(recipe.checkpoint, num_parameters=measured.num_parameters)
@@ -63,6 +70,7 @@ def make_plan_answer(recipe: Recipe, measured: Measurements, *, folder: Path | N
         disk_bytes=need.total_bytes,
         warnings=find_warnings(recipe, plan, free_bytes=_free_bytes(folder), folder=folder or Path()),
         energy=energy_of(plan, num_devices=recipe.devices.count),
+        expected_loss=expect_loss(find_finished_runs(recipe, beside=beside), recipe.schedule, steps=plan.steps),
     )
 
 
@@ -70,7 +78,15 @@ def plan_answer_text(recipe: Recipe, answer: PlanAnswer) -> str:
     """The answer for a person."""
     need = estimate_disk_need(recipe.checkpoint, num_parameters=answer.plan.measurements.num_parameters)
     style = detect_output_style()
-    return plan_text(recipe, answer.plan, disk=need, warnings=answer.warnings, energy=answer.energy, style=style)
+    return plan_text(
+        recipe,
+        answer.plan,
+        disk=need,
+        warnings=answer.warnings,
+        energy=answer.energy,
+        expected_loss=answer.expected_loss,
+        style=style,
+    )
 
 
 def plan_by_datasheet(
