@@ -20,6 +20,7 @@ from tui.snapshot import Snapshot
 from tui.widgets.cursor_list import CursorList
 from tui.widgets.panel import Panel
 from tui.widgets.search_bar import SearchBar
+from tui.written_view import Table, events_table
 
 _LINES_OF_ONE = 4
 """The selected event's heading and the first rows of its text."""
@@ -126,3 +127,7 @@ class EventsScreen(StatusScreen):
 
     def _draw_one(self, snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
         return events.draw_one(self._chosen, options, width)[:height]
+
+    def table(self) -> Table:
+        """All events."""
+        return events_table(self._newest[0].events if self._newest is not None else [])
