@@ -72,10 +72,10 @@ class MetricsFollower:
         """Bytes of the journal that were read."""
         return self._reader.offset
 
-    def follow(self, *, limit_bytes: int = _PIECE_BYTES) -> list[NumberedRecord]:
-        """Fold the next piece of the journal and return its records; an empty list at the end."""
+    def follow(self, *, limit_bytes: int | None = None) -> list[NumberedRecord]:
+        """Fold the next piece of the journal, of 64 KiB by default, and return its records; an empty list at the end."""
         offset = self.offset
-        records = self._reader.read_piece(limit_bytes=limit_bytes)
+        records = self._reader.read_piece(limit_bytes=limit_bytes or _PIECE_BYTES)
         numbered_records = [
             NumberedRecord(self._count + place, record) for place, record in enumerate(records, start=1)
         ]

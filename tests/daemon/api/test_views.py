@@ -34,7 +34,7 @@ STATUS = StatusView(
 
 def test_every_kind_of_record_has_words() -> None:
     union, _ = get_args(JournalRecord)
-    assert len(get_args(union)) == 17, "a new kind needs its line in event_text"
+    assert len(get_args(union)) == 18, "a new kind needs its line in event_text"
     assert event_text(start(5, charged_s=1, attempt=2)) == "attempt 2 trains from step 5 on 1 x x, fp32, eager"
     assert event_text(step(7, charged_s=1)) == "step 7: loss 5.000"
     times = {"choose_s": 1, "build_s": 2, "compile_s": 30, "first_step_s": 4, "total_s": 40}
@@ -42,6 +42,10 @@ def test_every_kind_of_record_has_words() -> None:
     assert event_text(first) == (
         "first step 40.0 s after the launch: 1.0 s to choose, 2.0 s to build, 30.0 s to compile"
     )
+    forecast = ForecastRecord(
+        t=0, step=7, charged_s=1, progress=0.5, loss=2, low=1.9, high=2.1, end_step=14, curve=[], basis="x"
+    )
+    assert event_text(forecast) == ("forecast of the last validation at step 7: 2.000 nats, 80 % band 1.900 to 2.100")
     moved = DevicesRecord(t=0, step=7, charged_s=1, before=8, after=4)
     assert event_text(moved) == "devices from 8 to 4 at step 7"
     score = ScoreRecord(
