@@ -23,7 +23,7 @@ from bertd.daemon.scheduling.devices.inventory import Devices, default_finetunin
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
 from bertd.jobs.store.leases import Lease, Leases
-from bertd.records import DevicesRecord, JobState, JournalRecord, ScoreRecord, StartupRecord
+from bertd.records import DevicesRecord, ForecastRecord, JobState, JournalRecord, ScoreRecord, StartupRecord
 from tests.cli import samples
 from tests.daemon.metrics.test_curves import start, step
 
