@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.metrics.budget_position import current_budget
-from bertd.daemon.metrics.journal_summary import JournalSummary, fold
 from bertd.errors import QueueError
+from bertd.metrics.budget_view import current_budget
+from bertd.metrics.journal_summary import JournalSummary, fold
 from bertd.records import (
     AlertRecord,
     BudgetRecord,

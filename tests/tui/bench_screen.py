@@ -25,7 +25,7 @@ from typing import cast
 import psutil
 
 from bertd.api.models import SeriesView, StatusView
-from bertd.daemon.metrics.curves import RunCurves
+from bertd.metrics.curves import RunCurves
 from bertd.records import BudgetUnit, StepRecord
 from bertd.run.budget import Budget
 from tests.cli.fake_daemon import Answer, FakeDaemon, Request

@@ -10,7 +10,7 @@ from bertd.cli.report.document import Bar, Block, Chart, Code, Mark, Paragraph, 
 from bertd.cli.report.forecast_section import forecast_blocks
 from bertd.cli.report.recipe_differences import find_differences
 from bertd.cli.report.run_facts import MAX_EVENTS, RunFacts
-from bertd.daemon.metrics.event_text import event_text
+from bertd.metrics.event_text import event_text
 from bertd.records import BudgetRecord, EndRecord, ExportRecord, RestartRecord, RollbackRecord, StartRecord, StateRecord
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.api.models import ScoreView
-from bertd.daemon.metrics.curves import RunCurves
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
 from bertd.errors import RunFolderError, ShardError
+from bertd.metrics.curves import RunCurves
+from bertd.metrics.journal_summary import JournalSummary
 from bertd.records import (
     AlertRecord,
     BudgetRecord,

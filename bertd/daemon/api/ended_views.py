@@ -6,9 +6,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.jobs.store.lifecycle import ENDED
 from bertd.jobs.store.queue import Job
+from bertd.metrics.journal_summary import JournalSummary
 
 _MAX_VIEWS = 2_000
 _V = TypeVar("_V")

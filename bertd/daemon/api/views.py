@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from bertd.api.models import (
-    BudgetView,
     DeviceView,
     EventView,
     JobView,
@@ -26,8 +25,7 @@ from bertd.daemon.api.start_condition_views import StartConditionViews
 from bertd.daemon.disk_quotas.disk_quotas import DiskQuotas
 from bertd.daemon.grids.grid_scores import read_grid_scores
 from bertd.daemon.lending.lends import Lends
-from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
-from bertd.daemon.metrics.journal_summary import JournalSummary
+from bertd.daemon.metrics.budget_position import ChargedTime
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.process.journal_log import log_fields
 from bertd.daemon.scheduling.devices.inventory import Devices
@@ -39,11 +37,12 @@ from bertd.jobs.store.lifecycle import ENDED, FINAL
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.row_filters import ANY_JOB, EventFilter, JobFilter
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
-from bertd.records import PROGRAM_KINDS, BudgetUnit, JobEnergy, JobKind, JobState, PauseKind
-from bertd.run.budget import find_time_left
+from bertd.metrics.budget_view import build_budget_view, current_budget
+from bertd.metrics.journal_summary import JournalSummary
+from bertd.metrics.run_view import build_run_view
+from bertd.records import PROGRAM_KINDS, JobEnergy, JobKind, JobState, PauseKind
 from bertd.run.checkpoint_index import read_checkpoint_index
 from bertd.run.paths import JobPaths, RunPaths
-from bertd.run.recipe.schema import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -54,47 +53,6 @@ NEWEST = 2**63 - 1
 _NUM_STATUS_EVENTS = 20
 _RUNS = JobFilter(kinds=(JobKind.PRETRAIN,))
 _SCORED = JobFilter(kinds=(JobKind.FINETUNE, JobKind.GRID))
-
-
-def budget_view(recipe: Recipe, summary: JournalSummary, *, charged_s: float, is_over: bool = False) -> BudgetView:
-    """What is spent and, from the reserve and the speed of the last minute, what is left. Pure.
-
-    Args:
-        is_over: it will not train again, so nothing is left, whatever it has spent.
-    """
-    granted = current_budget(recipe, summary)
-    step, sequences = summary.progress.step, summary.progress.sequences
-    spent = granted.spent(charged_s=charged_s, steps=step, sequences=sequences)
-    left = max(0.0, granted.amount - spent)
-    speed = summary.sequences_per_s
-    progress = min(1.0, spent / granted.amount)
-    steps_per_s = speed * recipe.batch.steps_per_sequence(progress) if speed else None
-    remaining_s: float | None = None
-    reserve_s: float | None = None
-    projected_step: int | None = None
-    time_left = find_time_left(granted, charged_s=charged_s, reserve_s=summary.progress.reserve_s or 0.0)
-    if time_left is not None:
-        remaining_s = max(0.0, time_left.training_s)
-        reserve_s = None if summary.progress.reserve_s is None else time_left.reserve_s
-        projected_step = step + int(remaining_s * steps_per_s) if steps_per_s else None
-    elif granted.unit is BudgetUnit.STEPS:
-        remaining_s = left * recipe.batch.mean_sequences(progress) / speed if speed else None
-        projected_step = int(granted.amount)
-    elif speed:
-        remaining_s = left / speed
-        projected_step = step + int(left * recipe.batch.steps_per_sequence(progress))
-    if is_over or (summary.end is not None and summary.end.reason != "failed"):
-        remaining_s, reserve_s, projected_step = 0.0, None, step
-    return BudgetView(
-        unit=granted.unit,
-        amount=granted.amount,
-        spent=spent,
-        progress=granted.progress(charged_s=charged_s, steps=step, sequences=sequences),
-        charged_s=charged_s,
-        remaining_s=remaining_s,
-        reserve_s=reserve_s,
-        projected_step=projected_step,
-    )
 
 
 class Views:
@@ -204,7 +162,10 @@ class Views:
 
     def _build_run(self, job: Job, summary: JournalSummary) -> RunView:
         recipe = self._run_metrics.recipe(Path(job.folder))
-        return RunView(
+        charged_s = self._charged_time.charged_s(job)
+        return build_run_view(
+            recipe,
+            summary,
             id=job.run_id,
             job_id=job.id,
             name=job.name,
@@ -212,25 +173,7 @@ class Views:
             pause=_pause_kind(job),
             reason=job.reason,
             folder=job.folder,
-            budget=budget_view(
-                recipe, summary, charged_s=self._charged_time.charged_s(job), is_over=job.state in FINAL
-            ),
-            budget_change=summary.budget,
-            devices_change=summary.devices,
-            model=_model_line(recipe, summary),
-            start_from=recipe.model.start_from,
-            start=summary.start,
-            startup=summary.startup,
-            step=summary.step,
-            validation=summary.validation,
-            best_validation=summary.best_validation,
-            forecast=summary.forecast,
-            checkpoint=summary.checkpoint,
-            export=summary.export,
-            alert=summary.alert,
-            end=summary.end,
-            restarts=summary.restarts,
-            steps_lost=summary.steps_lost,
+            budget=build_budget_view(recipe, summary, charged_s=charged_s, is_over=job.state in FINAL),
         )
 
     def runs(self, *, before: int = NEWEST, limit: int = MAX_LISTED_JOBS) -> Iterator[RunView]:
@@ -388,10 +331,3 @@ def _pause_kind(job: Job) -> PauseKind | None:
     if job.state is not JobState.PAUSED:
         return None
     return PauseKind.HOT if job.is_hot else PauseKind.COLD
-
-
-def _model_line(recipe: Recipe, summary: JournalSummary) -> str:
-    size = f"{recipe.model.layers} layers x {recipe.model.width}"
-    if summary.start is None:
-        return size
-    return f"{size}, {summary.start.num_parameters / 1e6:.1f}M parameters"

@@ -6,11 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bertd.api.models import DeviceView, SubmitFinetune, SubmitGrid
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.scheduling.devices.device_allocation import CPU, Inventory
 from bertd.errors import BudgetError, DeviceMemoryError, SubmissionError
 from bertd.jobs.store.queue import Job
 from bertd.jobs.store.tables.lend_table import Lend
+from bertd.metrics.journal_summary import JournalSummary
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_bytes
 from bertd.run.budget import MIN_BUDGET_S

@@ -16,7 +16,7 @@ from bertd.daemon.lending.lend_admission import (
 )
 from bertd.daemon.lending.lends import Lends
 from bertd.daemon.lending.lent_devices import leases_with_lends
-from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
+from bertd.daemon.metrics.budget_position import ChargedTime
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
 from bertd.daemon.submissions import Submissions
@@ -27,6 +27,7 @@ from bertd.jobs.store.lifecycle import Actor, change_at_lending
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.lend_table import Lend
 from bertd.jobs.store.tables.sweep_table import SweepTable
+from bertd.metrics.budget_view import current_budget
 from bertd.records import JobKind, JobState, LendState, PauseKind
 from bertd.run.budget import find_time_left
 from bertd.run.mailbox import post

@@ -14,7 +14,6 @@ from typing import Protocol
 from bertd.daemon.lending.lend_decisions import Borrower, LendStep, decide
 from bertd.daemon.lending.lend_texts import describe_end, describe_paused, name_jobs
 from bertd.daemon.lending.lent_devices import can_start, find_lend
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.conditions.time_check import reason_to_wait_for_time
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
@@ -26,6 +25,7 @@ from bertd.jobs.store.lifecycle import ENDED, JobChange, change_at_recall, chang
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.lend_table import Lend, LendTable
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
+from bertd.metrics.journal_summary import JournalSummary
 from bertd.records import BorrowerState, JobState, LendRecord, LendState
 from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths

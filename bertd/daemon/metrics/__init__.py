@@ -1,1 +1,1 @@
-"""Read the journals of runs: events, newest figures, curves."""
+"""Follow the journals of runs as they grow."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from pathlib import Path
 
-from bertd.daemon.metrics.budget_position import current_budget
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.queue import Job
+from bertd.metrics.budget_view import current_budget
 from bertd.records import JobKind
 from bertd.run.amounts.quantities import format_share
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.jobs.store.lifecycle import LIVE
 from bertd.jobs.store.queue import Job
-from bertd.run.budget import Budget
 from bertd.run.ledger import charged_now
 from bertd.run.paths import RunPaths
-from bertd.run.recipe.schema import Recipe
 
 _MAX_FINAL = 1_000
-
-
-def current_budget(recipe: Recipe, summary: JournalSummary) -> Budget:
-    """The recipe's budget with the changes in the run's journal. Pure."""
-    return summary.progress.budget_plan(recipe.granted).granted
 
 
 class ChargedTime:

@@ -12,9 +12,9 @@ from typing import Literal
 
 from pydantic import ValidationError
 
-from bertd.daemon.metrics.curves import CurvesState
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.errors import StorageError
+from bertd.metrics.curves import CurvesState
+from bertd.metrics.journal_summary import JournalSummary
 from bertd.records import Record
 from bertd.run.atomic_files import atomic_write
 from bertd.run.bounded_read import read_bounded

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bertd.daemon.metrics.budget_milestones import BudgetMilestones
-from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.metrics_follower import NumberedRecord
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import BertdError
@@ -14,6 +13,7 @@ from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import Actor, change_by_record
 from bertd.jobs.store.queue import Job, Queue
+from bertd.metrics.event_text import event_text
 from bertd.records import (
     CommandKind,
     CommandRecord,

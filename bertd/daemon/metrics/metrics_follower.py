@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from bertd.daemon.metrics.curves import RunCurves
 from bertd.daemon.metrics.follower_state import FollowerState, read_follower_state, store_follower_state
-from bertd.daemon.metrics.journal_summary import JournalSummary, fold, fold_steps
+from bertd.metrics.curves import RunCurves
+from bertd.metrics.journal_summary import JournalSummary, fold, fold_steps
 from bertd.records import (
     BudgetRecord,
     DevicesRecord,
@@ -73,7 +73,7 @@ class MetricsFollower:
         return self._reader.offset
 
     def follow(self, *, limit_bytes: int | None = None) -> list[NumberedRecord]:
-        """Fold the next piece of the journal, of 64 KiB by default, and return its records; an empty list at the end."""
+        """Fold the next piece of the journal, of 64 KiB by default, and return its records; none at the end."""
         offset = self.offset
         records = self._reader.read_piece(limit_bytes=limit_bytes or _PIECE_BYTES)
         numbered_records = [

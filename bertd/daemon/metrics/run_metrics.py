@@ -14,13 +14,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from bertd.daemon.metrics.curves import RunCurves
-from bertd.daemon.metrics.journal_summary import JournalSummary
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
 from bertd.daemon.metrics.series import Series, SeriesRequest, read_series
 from bertd.errors import RunFolderError, StillReadingError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
+from bertd.metrics.curves import RunCurves
+from bertd.metrics.journal_summary import JournalSummary
 from bertd.records import JobKind
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe

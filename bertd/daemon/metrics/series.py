@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bertd.api.models import PositionsView, SeriesAxis
-from bertd.daemon.metrics.curve_smoothing import HALF_LIVES_BEFORE
-from bertd.daemon.metrics.curves import RunCurves
-from bertd.daemon.metrics.journal_index import Section
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
+from bertd.metrics.curve_smoothing import HALF_LIVES_BEFORE
+from bertd.metrics.curves import RunCurves
+from bertd.metrics.journal_index import Section
 from bertd.records import RollbackRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.journal import JournalReader
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
+from bertd.daemon.metrics.budget_position import ChargedTime
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.scheduler import Scheduler
 from bertd.errors import TransitionError
@@ -12,6 +12,7 @@ from bertd.jobs.runner.run_job import job_lock
 from bertd.jobs.runner.stale_commands import answer_stale_commands
 from bertd.jobs.store.lifecycle import budget_refusal
 from bertd.jobs.store.queue import Job
+from bertd.metrics.budget_view import current_budget
 from bertd.records import BudgetRequest, CommandKind
 from bertd.run.budget import check_budget_request, restart_reserve_s
 from bertd.run.ledger_repair import repair_ledger

@@ -14,7 +14,6 @@ from pathlib import Path
 from bertd.api.models import DeviceProcess
 from bertd.daemon.lending.lends import Lends
 from bertd.daemon.lending.lent_devices import find_lend, leases_with_lends
-from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.journal_follower import JournalFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.process.journal_log import log_fields
@@ -45,6 +44,7 @@ from bertd.jobs.store.lifecycle import (
 )
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.start_times_table import StartTimesTable
+from bertd.metrics.event_text import event_text
 from bertd.records import PROGRAM_KINDS, JobKind, JobState
 from bertd.run.amounts.quantities import format_bytes
 from bertd.run.mailbox import post

@@ -16,7 +16,7 @@ from bertd.records import JobKind, JobState
 from bertd.run.journal import append_records
 from bertd.run.paths import JobPaths
 from tests.daemon.api.in_process_api import InProcessApi
-from tests.daemon.metrics.test_curves import start, step
+from tests.metrics.test_curves import start, step
 
 
 def walk(api: InProcessApi, target: str, *, between: Callable[[], object] = lambda: None) -> list[Any]:

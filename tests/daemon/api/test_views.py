@@ -17,15 +17,15 @@ from bertd.cli.output.device_table import device_table
 from bertd.cli.output.tables import OutputStyle
 from bertd.daemon.api.job_log import read_log_page
 from bertd.daemon.api.prometheus import prometheus_text
-from bertd.daemon.metrics.event_text import event_text
 from bertd.daemon.metrics.latencies import Latencies
 from bertd.daemon.scheduling.devices.inventory import Devices, default_finetunings_per_gpu
 from bertd.daemon.scheduling.runners import runner_environment
 from bertd.daemon.service import status_line
 from bertd.jobs.store.leases import Lease, Leases
+from bertd.metrics.event_text import event_text
 from bertd.records import DevicesRecord, ForecastRecord, JobState, JournalRecord, ScoreRecord, StartupRecord
 from tests.cli import samples
-from tests.daemon.metrics.test_curves import start, step
+from tests.metrics.test_curves import start, step
 
 STATUS = StatusView(
     version=VersionView(bertd="0", api=1, pid=1, state_dir="/s", started_t=0), runs=[], jobs=[], devices=[], events=[]

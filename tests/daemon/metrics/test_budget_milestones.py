@@ -12,7 +12,7 @@ from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.run.journal import append_records
 from bertd.run.paths import JobPaths
 from tests.daemon.api.in_process_api import InProcessApi
-from tests.daemon.metrics.test_curves import step
+from tests.metrics.test_curves import step
 
 
 @pytest.fixture

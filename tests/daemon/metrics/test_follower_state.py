@@ -11,18 +11,18 @@ from pathlib import Path
 import pytest
 
 from bertd.daemon.metrics import metrics_follower, run_metrics
-from bertd.daemon.metrics.curves import COLUMNS, CurvesState, RunCurves
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import DaemonError
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.queue import Job
+from bertd.metrics.curves import COLUMNS, CurvesState, RunCurves
 from bertd.records import BudgetRecord, BudgetUnit, JobKind, JobState, JournalRecord
 from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import parse_recipe
-from tests.daemon.metrics.test_curves import HOUR, start, step
 from tests.jobs.runner_box import recipe_text
+from tests.metrics.test_curves import HOUR, start, step
 from tests.waiting import PATIENCE_S
 
 RECIPE = parse_recipe(recipe_text(steps=5_000), name="fake")

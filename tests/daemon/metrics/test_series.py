@@ -12,19 +12,19 @@ from hypothesis import strategies as st
 
 from bertd.api.models import SeriesAxis
 from bertd.daemon.metrics import series
-from bertd.daemon.metrics.curve_smoothing import smooth
-from bertd.daemon.metrics.curves import RunCurves
-from bertd.daemon.metrics.decimated_curve import MAX_BINS, BinMean, DecimatedCurve, Position
-from bertd.daemon.metrics.journal_index import MAX_ENTRIES, JournalIndex
 from bertd.daemon.metrics.metrics_follower import MetricsFollower
 from bertd.daemon.metrics.series import Series, SeriesRequest, read_series
+from bertd.metrics.curve_smoothing import smooth
+from bertd.metrics.curves import RunCurves
+from bertd.metrics.decimated_curve import MAX_BINS, BinMean, DecimatedCurve, Position
+from bertd.metrics.journal_index import MAX_ENTRIES, JournalIndex
 from bertd.records import BudgetUnit, DevicesRecord
 from bertd.run.budget import Budget
 from bertd.run.journal import append_records
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe
-from tests.daemon.metrics.test_curves import HOUR, by_step, place, start, step
 from tests.jobs.runner_box import recipe_text
+from tests.metrics.test_curves import HOUR, by_step, place, start, step
 
 STEPS = 4_000
 

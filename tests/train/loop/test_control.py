@@ -7,9 +7,9 @@ from threading import Event
 
 import pytest
 
-from bertd.daemon.api.views import budget_view
-from bertd.daemon.metrics.journal_summary import JournalSummary, fold
 from bertd.data.dataset.shards import DataSet
+from bertd.metrics.budget_view import build_budget_view
+from bertd.metrics.journal_summary import JournalSummary, fold
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.records import AlertRecord, Command, CommandKind, CommandRecord
 from bertd.run.journal import JournalWriter, read_journal
@@ -24,7 +24,7 @@ from bertd.train.loop.control import ExitReason, StepController, StepPlan
 from bertd.train.loop.reporting import Reporter
 from bertd.train.optim.optimizer import build_optimizers
 from bertd.train.state import TrainState
-from tests.daemon.metrics.test_curves import step
+from tests.metrics.test_curves import step
 from tests.model.test_export import TINY
 
 
@@ -166,7 +166,7 @@ def test_training_stops_when_the_screen_says_that_nothing_is_left(
 
     def exit_reason_with(shown_left_s: float) -> ExitReason:
         clock.charged_s = 0.0
-        left_s = budget_view(recipe(budget), summary, charged_s=0.0).remaining_s
+        left_s = build_budget_view(recipe(budget), summary, charged_s=0.0).remaining_s
         assert left_s is not None and left_s == harness.budget.remaining_s(measured)
         clock.charged_s = left_s - shown_left_s
         return harness.plan_step(measured, step_s=1.0).exit_reason

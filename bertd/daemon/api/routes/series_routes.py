@@ -12,9 +12,9 @@ from starlette.responses import Response
 from bertd.api.models import SeriesAxis, SeriesView
 from bertd.daemon.api.answers import FIND, error_statuses, json_list_response, json_response
 from bertd.daemon.api.api_services import ApiServices, services_of
-from bertd.daemon.metrics.curves import COLUMNS
 from bertd.daemon.metrics.series import SeriesRequest
 from bertd.jobs.store.queue import Job
+from bertd.metrics.curves import COLUMNS
 
 router = APIRouter()
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
+from bertd.daemon.metrics.budget_position import ChargedTime
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.daemon.scheduling.conditions.dependency_check import DependencyVerdict, OtherJob, check_dependencies, is_met
 from bertd.errors import BertdError, SubmissionError, TransitionError
@@ -15,6 +15,7 @@ from bertd.jobs.store.job_names import find_job, find_run
 from bertd.jobs.store.lifecycle import ENDED, MOVABLE
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.dependency_table import DependencyTable
+from bertd.metrics.budget_view import current_budget
 from bertd.records import Dependency, DependencyCondition, DependencyState, JobKind, JobState
 
 _MARKER = re.compile(r"^(@|.*[^@])@(0?\.\d{1,18}|1\.0{0,18})$")

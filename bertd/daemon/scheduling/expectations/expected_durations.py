@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bertd.daemon.metrics.budget_position import ChargedTime, current_budget
+from bertd.daemon.metrics.budget_position import ChargedTime
 from bertd.daemon.metrics.run_metrics import RunMetrics
 from bertd.errors import BertdError
 from bertd.jobs.runner.command_job_runner import read_command_job_spec
 from bertd.jobs.runner.grid.grid_runner import read_grid_spec
 from bertd.jobs.store.queue import Job
+from bertd.metrics.budget_view import current_budget
 from bertd.records import PROGRAM_KINDS, BudgetUnit, JobKind, JobState
 from bertd.run.budget import find_time_left
 from bertd.run.grid import grid_schedule

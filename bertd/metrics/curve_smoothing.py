@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from bertd.daemon.metrics.decimated_curve import BinMean
+from bertd.metrics.decimated_curve import BinMean
 
 HALF_LIVES_BEFORE = 12.0
 """How far back a value counts: after this many half-lives its weight is 1 / 4096."""

@@ -11,8 +11,8 @@ from functools import partial
 from typing import TypeAlias
 
 from bertd.api.models import PositionsView, SeriesAxis
-from bertd.daemon.metrics.curve_smoothing import smooth
-from bertd.daemon.metrics.decimated_curve import (
+from bertd.metrics.curve_smoothing import smooth
+from bertd.metrics.decimated_curve import (
     CurveState,
     DecimatedCurve,
     Position,
@@ -20,7 +20,7 @@ from bertd.daemon.metrics.decimated_curve import (
     decimate,
     thin_positions,
 )
-from bertd.daemon.metrics.journal_index import IndexState, JournalIndex
+from bertd.metrics.journal_index import IndexState, JournalIndex
 from bertd.records import (
     BudgetRecord,
     BudgetUnit,
@@ -226,7 +226,7 @@ class RunCurves:
         low: float = -math.inf,
         high: float = math.inf,
     ) -> dict[str, list[tuple[float, float]]]:
-        """As `read`, smoothed; see bertd.daemon.metrics.curve_smoothing."""
+        """As `read`, smoothed; see bertd.metrics.curve_smoothing."""
         x = self.position_to_x(axis)
         return {
             column: decimate(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bertd.daemon.metrics.decimated_curve import Position, PositionToX
+from bertd.metrics.decimated_curve import Position, PositionToX
 from bertd.records import Record
 
 MAX_ENTRIES = 1024

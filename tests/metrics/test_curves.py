@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bertd.daemon.metrics.curves import RunCurves
-from bertd.daemon.metrics.decimated_curve import MAX_BINS, DecimatedCurve, Position, decimate
+from bertd.metrics.curves import RunCurves
+from bertd.metrics.decimated_curve import MAX_BINS, DecimatedCurve, Position, decimate
 from bertd.records import BudgetRecord, BudgetUnit, DevicesRecord, StartRecord, StepRecord, ValidationRecord
 from bertd.run.budget import Budget
 
@@ -73,7 +73,7 @@ def test_many_points_at_once_give_the_same_curve_as_one_by_one(pieces: list[list
     one_by_one, at_once = DecimatedCurve(), DecimatedCurve()
     number = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bertd.daemon.metrics.decimated_curve.MAX_BINS", most_bins)
+        patch.setattr("bertd.metrics.decimated_curve.MAX_BINS", most_bins)
         for values in pieces:
             places = [place(number + n) for n in range(len(values))]
             number += len(values)
