@@ -26,7 +26,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui gallery gpu-proof check clean
+.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-forecast gallery gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -94,6 +94,10 @@ bench-pretraining: install
 # On a machine with little other load: most limits are of wall time.
 bench-daemon: install
 	$(BIN)/python -m bertd.daemon_bench
+
+# Ways to forecast a final loss, on the recorded runs of the tests; prints the values that ship.
+bench-forecast: install
+	$(BIN)/python -m tests.run.forecast.bench_forecast
 
 # On a machine with little other load.
 bench-tui: install

@@ -32,11 +32,11 @@ class EarlierRun:
     final_loss: float
     """Nats: of its last validation."""
     is_same_curve: bool
-    """Its schedule and its budget were the same too."""
+    """Its budget was the same too."""
 
 
 def find_earlier_runs(folders: Iterable[Path], recipe: Recipe, *, own: Path | None = None) -> list[EarlierRun]:
-    """Those of the same recipe, but for budget, schedule, seed and devices, the newest first.
+    """Those of the same recipe, but for budget, seed and devices, the newest first.
 
     A folder that cannot be read, or may not be, is left out: an old run must not stop a new one.
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from bertd.records import Record
 from bertd.run.forecast.annealing_law import AnnealingLaw
 from bertd.run.forecast.earlier_runs import EarlierRun
-from bertd.run.forecast.make_forecast import fit_curve
+from bertd.run.forecast.learn_prior import fit_whole_curve
 from bertd.run.forecast.rate_areas import Position, rate_areas
 from bertd.run.forecast.shipped_prior import ERROR_OF_A_PLAN, SHIPPED_PRIOR
 from bertd.run.recipe.schema import ScheduleSection
@@ -67,7 +67,7 @@ def steps_to_reach(target: float, runs: Sequence[EarlierRun], section: ScheduleS
 
 
 def _laws(runs: Sequence[EarlierRun]) -> list[tuple[str, AnnealingLaw]]:
-    found = [(run.name, fit_curve(run.curve, run.schedule, SHIPPED_PRIOR)) for run in runs]
+    found = [(run.name, fit_whole_curve(run)) for run in runs]
     return [(name, law) for name, law in found if law is not None]
 
 

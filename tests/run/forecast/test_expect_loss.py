@@ -14,12 +14,12 @@ from tests.run.forecast.test_earlier_runs import finish, places, recipe
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> list[EarlierRun]:
-    finish(tmp_path / "1-a", recipe("schedule.curve=cosine", "schedule.end=0.1"))
+    finish(tmp_path / "1-a", recipe())
     return find_earlier_runs(newest_run_folders(tmp_path), recipe())
 
 
 @pytest.mark.parametrize("steps", [STEPS // 2, STEPS, 2 * STEPS])
-def test_a_run_tells_of_other_budgets_and_schedules(earlier: list[EarlierRun], steps: int) -> None:
+def test_a_run_tells_of_other_budgets(earlier: list[EarlierRun], steps: int) -> None:
     other = recipe(f"budget.steps={steps}")
     (true,) = law_losses(places(other), list(range(50, steps + 1, 50)))[-1:]
 
