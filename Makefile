@@ -14,7 +14,7 @@ OPENAPI_GENERATOR ?= openapi-python-client==0.29.1
 # The trackers that metrics are written for, for their tests.
 TRACKERS ?= tensorboard==2.21.0 wandb==0.31.0 mlflow-skinny==3.17.2
 BUDGET ?= 2min
-# Data set for bench-quality and bench-pretraining, by name or path.
+# Data set for bench-quality, bench-plan and bench-pretraining, by name or path.
 DATA   ?= wiki-books
 # GLUE in its official TSV layout, for bench-glue and bench-pretraining.
 GLUE   ?= glue
@@ -26,7 +26,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-forecast gallery gpu-proof check clean
+.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-plan bench-forecast gallery gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -94,6 +94,10 @@ bench-pretraining: install
 # On a machine with little other load: most limits are of wall time.
 bench-daemon: install
 	$(BIN)/python -m bertd.daemon_bench
+
+# On a machine with little other load: 25 minutes.
+bench-plan: install
+	$(BIN)/python -m tests.run.plan.bench_plan --data "$(DATA)"
 
 # Ways to forecast a final loss, on the recorded runs of the tests; prints the values that ship.
 bench-forecast: install

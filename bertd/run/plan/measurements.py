@@ -74,6 +74,8 @@ class Measurements(Record):
     """Peak of one device: on a GPU what the allocator held, on CPU the resident set of rank 0."""
     data_wait: float
     """Share of the time that rank 0 waited for data, 0..1."""
+    other_load: float | None = None
+    """Cores that other processes kept busy before a rehearsal on CPU; None where it was not looked at."""
     is_estimate: bool = False
     """Nothing was measured: they are from a data sheet."""
     mfu: float | None

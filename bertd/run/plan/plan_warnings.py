@@ -25,6 +25,8 @@ _SMALL_BATCH = 32
 _MAX_START_SHARE = 0.1
 _MAX_EXTRAS_SHARE = 0.05
 _MAX_DATA_WAIT = 0.01
+_MAX_OTHER_LOAD = 0.3
+"""Cores."""
 _MAX_SPREAD = 0.1
 
 
@@ -154,7 +156,15 @@ def _measurement(recipe: Recipe, plan: RunPlan) -> list[tuple[str, str]]:
                 "reached; a start of 2 minutes and a disk of 1 GB/s are assumed. `bertd plan` on that machine measures",
             )
         )
-    if measured.speed_spread > _MAX_SPREAD:
+    other_load = measured.other_load or 0.0
+    if other_load > _MAX_OTHER_LOAD:
+        found.append(
+            (
+                "busy",
+                f"other processes kept {other_load:.1f} cores busy before it was measured: an idle machine buys more",
+            )
+        )
+    elif measured.speed_spread > _MAX_SPREAD:
         found.append(
             (
                 "busy",

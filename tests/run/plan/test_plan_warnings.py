@@ -73,3 +73,7 @@ def test_what_makes_the_measurement_itself_doubtful() -> None:
         update={"speed_spread": 0.3, "data_wait": 0.2, "num_devices": 1, "step_sequences": 8}
     )
     assert {"busy", "data_wait", "other_devices", "other_batch"} <= codes(make_recipe(SHORT), doubtful)
+    # A steady load does not make the speed vary.
+    loaded = measure().model_copy(update={"other_load": 1.0})
+    assert "busy" in codes(make_recipe(SHORT), loaded)
+    assert "busy" not in codes(make_recipe(SHORT), loaded.model_copy(update={"other_load": 0.1}))

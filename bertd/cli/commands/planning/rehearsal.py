@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
 
+import psutil
+
 from bertd.errors import DeviceError, StorageError
 from bertd.records import JournalRecord, StartRecord, StartupRecord, StepRecord
 from bertd.run.amounts.durations import format_duration
@@ -43,6 +45,7 @@ _SHORT_BATCH_PASSES = 2
 _AUTO_MICRO = 32
 """Stands for a micro-batch that is chosen later."""
 _LOG_BYTES = 2000
+_LOAD_S = 1.0
 
 
 class _TooSlowError(Exception):
@@ -84,6 +87,7 @@ class Rehearsal:
             raise DeviceError(f"{recipe.run.name}: {slow}; take a smaller model") from None
 
     def _measure(self, recipe: Recipe) -> Measurements:
+        other_load = _busy_cores() if recipe.devices.kind == "cpu" else None
         try:
             folder = Path(tempfile.mkdtemp(prefix="bertd-plan-", dir=self.scratch))
         except OSError as error:
@@ -94,7 +98,8 @@ class Rehearsal:
             records = self._train_and_kill(recipe, RunPaths(folder / "run"))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return read_measurements(records, source="a rehearsal on this machine")
+        measured = read_measurements(records, source="a rehearsal on this machine")
+        return measured.model_copy(update={"other_load": other_load})
 
     def _train_and_kill(self, recipe: Recipe, paths: RunPaths) -> list[JournalRecord]:
         paths.logs.mkdir(parents=True)
@@ -159,6 +164,11 @@ class Rehearsal:
                     self.on_progress(f"{record.device_name}, {record.precision}, {record.kernels}: the first step")
                 case StartupRecord():
                     self.on_progress(f"the first step was done after {format_duration(record.charged_s)}: measuring")
+
+
+def _busy_cores() -> float:
+    """Cores that are in use on this machine, over a second."""
+    return psutil.cpu_percent(interval=_LOAD_S) / 100 * (psutil.cpu_count() or 1)
 
 
 def _shorten(recipe: Recipe) -> Recipe:

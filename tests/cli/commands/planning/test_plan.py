@@ -133,6 +133,7 @@ def test_a_rehearsal_measures_and_leaves_nothing(tmp_path: Path) -> None:
     assert measured.start_s > 0
     assert measured.num_devices == recipe.devices.count
     assert measured.step_sequences == recipe.batch.sequences
+    assert measured.other_load is not None and measured.other_load >= 0
     assert [*scratch.iterdir()] == []
     assert len(told) == 2
     assert "bertd-plan-" not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
