@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or that of the error's class (docs: bertd.errors); 2 for wrong arguments.
     """
     gc.disable()
+    # Or pydantic reads the metadata of every installed package, to look for plugins.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     return run_main(lambda: _watch(arguments), name="bert-tui", reader_left=_READER_LEFT)
 
 

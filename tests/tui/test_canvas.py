@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from hypothesis import given
 from hypothesis import strategies as st
 from textual.app import App, ComposeResult
 from textual.geometry import Region
+from textual.screen import Screen
 
 from tests.tui.screen_text import screen_lines
 from tui.drawing.lines import Line, Role, line
-from tui.widgets.canvas import Canvas, changed_spans
+from tui.widgets.canvas import ROLE_CLASSES, Canvas, changed_spans
 
 _CELLS = st.lists(st.tuples(st.sampled_from("ab "), st.sampled_from([Role.TEXT, Role.BAD])), min_size=1, max_size=40)
 
@@ -42,10 +45,17 @@ def test_a_wide_character_is_repainted_whole() -> None:
     assert changed_spans(new, (("漢", Role.TEXT), ("", Role.TEXT), ("d", Role.TEXT))) == [(2, 3)]
 
 
+class _RoleScreen(Screen[None]):
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*ROLE_CLASSES}
+
+
 class _Page(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.canvas = _Watched()
+
+    def get_default_screen(self) -> _RoleScreen:
+        return _RoleScreen()
 
     def compose(self) -> ComposeResult:
         yield self.canvas

@@ -247,7 +247,7 @@ async def test_a_loss_that_is_not_a_number_is_shown_and_stands_out() -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
         assert "train nan" in screen_text(app)
-        bad = app.query_one("#speed").get_component_rich_style("canvas--bad")
+        bad = app.screen.get_component_rich_style("canvas--bad")
         assert any(segment.text.strip() == "nan" and segment.style == bad for segment in screen_segments(app))
 
 
@@ -263,7 +263,7 @@ async def test_a_lost_daemon_is_said_and_its_data_is_kept_but_grey_and_comes_bac
         assert "✗ daemon lost · reconnecting in 4s · last seen 12s ago" in lost[0]
         assert "no daemon listens there; start one with `bertd start`" in lost[-1]
         assert lost[1:4] + lost[5:-1] == live[1:4] + live[5:-1]
-        grey = app.query_one("#speed").get_component_rich_style("canvas--stale")
+        grey = app.screen.get_component_rich_style("canvas--stale")
         strip = app.query_one("#speed").render_line(1)
         assert {segment.style for segment in strip if segment.text.strip()} == {grey}
         feed.find_again()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from textual import on
 from textual.screen import Screen
@@ -12,6 +13,7 @@ from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, line, wrap_words
 from tui.panels import footer, header
 from tui.snapshot import Snapshot, find_job
+from tui.widgets.canvas import ROLE_CLASSES
 from tui.widgets.panel import Panel
 from tui.widgets.scroller import Scroller
 from tui.widgets.search_bar import SearchBar
@@ -30,6 +32,8 @@ class Message:
 
 class StatusScreen(Screen[None]):
     """Gets the newest state once a second and passes it to its panels."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*ROLE_CLASSES}
 
     def __init__(self) -> None:
         super().__init__()

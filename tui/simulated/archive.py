@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from bertd.api.models import RecipeView, RunView, SeriesAxis, SeriesView
 from bertd.errors import UnknownJobError
 from bertd.records import EndRecord, JobState
-from bertd.run.recipe.load import find_recipe, format_recipe, parse_recipe
 from tui.simulated import curves, glue_views, views
 from tui.simulated.box import BUDGET_S, RUN_ID, STEPS_PER_S, SimulatedBox
 
@@ -58,6 +57,9 @@ def run(box: SimulatedBox, run_id: str) -> RunView:
 
 def recipe(run_id: str) -> RecipeView:
     """The recipe of a run."""
+    # Not before the first frame, as in the real feed: its import takes a tenth of a second.
+    from bertd.run.recipe.load import find_recipe, format_recipe, parse_recipe
+
     past = next((past for past in _PAST if past.id == run_id), None)
     name, overrides = (past.name, past.overrides) if past is not None else (RUN_ID.partition("-")[2], ())
     text = find_recipe("titan-v-8").read_text(encoding="utf-8")

@@ -26,10 +26,14 @@ Cells = tuple[tuple[str, Role], ...]
 """One entry per terminal cell; the text of a wide character's second cell is empty."""
 
 
-class Canvas(Widget):
-    """Lines of text, one role per span; colours come from the style sheet."""
+ROLE_CLASSES = frozenset({f"canvas--{role}" for role in Role} | {"canvas--stale"})
+"""Component classes of every screen that has a canvas. Not of the canvas: Textual matches each against the style sheet
+for each widget, which for the panels of Run took a tenth of the time to the first frame."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"canvas--{role}" for role in Role} | {"canvas--stale"}
+
+class Canvas(Widget):
+    """Lines of text, one role per span; colours come from the style sheet, by the screen's ROLE_CLASSES."""
+
     ALLOW_SELECT: ClassVar[bool] = False
 
     def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
@@ -80,7 +84,7 @@ class Canvas(Widget):
         style = self._styles.get(role)
         if style is None:
             name = "canvas--stale" if self._is_stale else f"canvas--{role}"
-            style = self._styles[role] = self.get_component_rich_style(name)
+            style = self._styles[role] = self.screen.get_component_rich_style(name)
         return style
 
 
