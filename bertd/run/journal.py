@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import GridRecord, JournalRecord, ScoreRecord, StepRecord, journal_record_adapter
 from bertd.run.bounded_read import open_regular
+from bertd.run.sparse_lines import with_some_steps, without_inner_steps
 
 _CHUNK_BYTES = 1 << 20
-_STEP_PREFIX = b'{"kind":"step"'
 """Begins each line of a step: a record's fields are written in their order."""
 
 
@@ -110,7 +110,7 @@ class JournalReader:
         offset: int = 0,
         num_damaged_lines: int = 0,
         is_thinned: bool = False,
-        step_stride: int = 1,
+        step_bytes: int = 0,
     ) -> None:
         """Begin.
 
@@ -118,11 +118,12 @@ class JournalReader:
             offset: which an earlier reader reached.
             is_thinned: of consecutive step records give only the first and the last of each piece that is read: many
                 times as fast, for a reader that needs only where they begin and end.
-            step_stride: give the first of so many consecutive step records, and their last one.
+            step_bytes: of consecutive step records give the first in each so many bytes, and the last of each piece
+                that is read; 0 for all.
         """
         self._path = path
         self._is_thinned = is_thinned
-        self._step_stride = step_stride
+        self._step_bytes = step_bytes
         self.offset = offset
         """Bytes read; all of them are complete lines."""
         self.num_damaged_lines = num_damaged_lines
@@ -166,46 +167,21 @@ class JournalReader:
         if not newline:
             return []
         self.offset += len(whole) + 1
-        return list(self._parse_lines(whole.split(b"\n")))
+        return list(self._parse_lines(whole))
 
-    def _parse_lines(self, lines: list[bytes]) -> Iterator[JournalRecord]:
+    def _parse_lines(self, whole: bytes) -> Iterator[JournalRecord]:
+        lines: Iterable[bytes]
         if self._is_thinned:
-            lines = _without_inner_steps(lines)
-        elif self._step_stride > 1:
-            lines = _with_every_nth_step(lines, self._step_stride)
+            lines = without_inner_steps(whole, is_whole=lambda line: _parse_line(line) is not None)
+        elif self._step_bytes:
+            lines = with_some_steps(whole, every_bytes=self._step_bytes)
+        else:
+            lines = whole.split(b"\n")
         for line in lines:
             try:
                 yield journal_record_adapter.validate_json(line)
             except ValidationError:
                 self.num_damaged_lines += 1
-
-
-def _without_inner_steps(lines: list[bytes]) -> list[bytes]:
-    """The lines; of consecutive steps only the first and the last whole one."""
-    kept: list[bytes] = []
-    for steps, others in _step_runs(lines):
-        first = next((place for place, line in enumerate(steps) if _parse_line(line) is not None), 0)
-        last = next((line for line in reversed(steps[first + 1 :]) if _parse_line(line) is not None), None)
-        kept += steps[first : first + 1] if last is None else [steps[first], last]
-        kept += others
-    return kept
-
-
-def _with_every_nth_step(lines: list[bytes], stride: int) -> list[bytes]:
-    """The lines; of consecutive steps the first of every `stride`, and the last."""
-    kept: list[bytes] = []
-    for steps, others in _step_runs(lines):
-        kept += [*steps[:-1:stride], *steps[-1:], *others]
-    return kept
-
-
-def _step_runs(lines: list[bytes]) -> Iterator[tuple[list[bytes], list[bytes]]]:
-    """Consecutive steps, and the line of another kind that ends them; either may be empty."""
-    begin = 0
-    ends = [place for place, line in enumerate(lines) if not line.startswith(_STEP_PREFIX)]
-    for end in (*ends, len(lines)):
-        yield lines[begin:end], lines[end : end + 1]
-        begin = end + 1
 
 
 def read_scores(path: Path) -> list[ScoreRecord]:

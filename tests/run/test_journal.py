@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bertd.errors import RunFolderError, StorageError
 from bertd.records import AlertRecord, JobState, JournalRecord, StateRecord, StepRecord, ValidationRecord
 from bertd.run.journal import JournalReader, JournalWriter, append_records, read_journal
+from bertd.run.sparse_lines import STEP_PREFIX, with_some_steps, without_inner_steps
 from tests.run.plan.journals import SimulatedMachine, make_recipe
 
 
@@ -288,14 +289,38 @@ def test_a_reader_at_any_moment_has_exactly_the_whole_lines(
     assert reader.num_damaged_lines == 0
 
 
-def test_a_stride_gives_every_nth_of_consecutive_steps_their_last_and_all_else(path: Path) -> None:
+def test_some_steps_are_the_first_in_each_so_many_bytes_and_the_last_with_all_else(path: Path) -> None:
     records = [*SimulatedMachine().run(make_recipe())]
     append_records(path, records)
     expected: list[JournalRecord] = []
     for is_step, group in groupby(records, key=lambda each: isinstance(each, StepRecord)):
-        members = [*group]
-        expected += [*members[:-1:7], members[-1]] if is_step else members
-    read = [*JournalReader(path, step_stride=7)]
+        members, next_place, place = [*group], 0, 0
+        for number, member in enumerate(members):
+            if not is_step or place >= next_place or number == len(members) - 1:
+                expected.append(member)
+                next_place = place + 3000
+            place += len(member.model_dump_json()) + 1
+    read = [*JournalReader(path, step_bytes=3000)]
     # As text, since a NaN is not equal to itself.
     assert [each.model_dump_json() for each in read] == [each.model_dump_json() for each in expected]
     assert 10 < len(read) < len(records) / 5
+
+
+OTHER = b'{"kind":"unknown"}'
+TORN = b'{"kind":"step","torn'
+
+
+@given(lines=st.lists(st.sampled_from([b"step", TORN, OTHER, b""]), min_size=1, max_size=12))
+def test_chosen_lines_are_those_that_a_look_at_each_would_choose(lines: list[bytes]) -> None:
+    numbered = [b'{"kind":"step","step":%d}' % number if line == b"step" else line for number, line in enumerate(lines)]
+
+    def is_whole(line: bytes) -> bool:
+        return line.endswith(b"}")
+
+    expected: list[bytes] = []
+    for is_step, group in groupby(numbered, key=lambda line: line.startswith(STEP_PREFIX)):
+        members = [*group]
+        whole = [line for line in members if is_whole(line)]
+        expected += members if not is_step else [whole[0], *whole[1:][-1:]] if whole else members[:1]
+    assert [*without_inner_steps(b"\n".join(numbered), is_whole=is_whole)] == expected
+    assert [*with_some_steps(b"\n".join(numbered), every_bytes=1)] == numbered

@@ -225,10 +225,8 @@ def _score_row(each: TaskSummary) -> list[str]:
 def _events(facts: RunFacts) -> Iterable[Block]:
     if facts.num_events > len(facts.events):
         yield Paragraph(f"The newest {MAX_EVENTS} of {facts.num_events:,} events.")
-    if facts.step_stride > 1:
-        yield Paragraph(
-            f"Where the daemon has stored no curves, they are of one of every {facts.step_stride:,} step records."
-        )
+    if facts.is_sampled:
+        yield Paragraph("Where the daemon has stored no curves, they are of some of the step records, evenly spread.")
     if facts.num_damaged_lines:
         yield Paragraph(f"{format_count(facts.num_damaged_lines, 'damaged line')} of the journal were left out.")
     if facts.events:

@@ -44,7 +44,7 @@ _MAX_PROVENANCE_BYTES = 1 << 20
 _STEP_BYTES = 330
 """Of a step record, about."""
 _MAX_STEPS = 50_000
-"""Step records that are parsed, about: of a longer journal every n-th, for curves of some hundred points."""
+"""Step records that are parsed, about: of a longer journal some, evenly spread, for curves of some hundred points."""
 _PIECE_BYTES = 1 << 22
 _EVENTS = (
     StartRecord
@@ -90,8 +90,8 @@ class RunFacts:
     """None where nothing was measured."""
     num_damaged_lines: int
     """Of the journal, which were left out."""
-    step_stride: int
-    """The curves are of one of so many step records, where the daemon has stored none; 1: of all."""
+    is_sampled: bool
+    """The curves are of some of the step records, where the daemon has stored none."""
 
     @property
     def name(self) -> str:
@@ -110,43 +110,70 @@ def read_run_facts(folder: Path) -> RunFacts:
     if not paths.journal.is_file():
         raise RunFolderError(f"{folder}: no journal there; name a run that has begun")
     recipe = read_recipe(paths.recipe)
-    stride = max(1, paths.journal.stat().st_size // _STEP_BYTES // _MAX_STEPS)
-    follower = MetricsFollower(folder, recipe=recipe, journal_seen=_EVERY_EVENT, step_stride=stride)
-    while follower.follow(limit_bytes=_PIECE_BYTES):
-        pass
+    step_bytes = paths.journal.stat().st_size // _MAX_STEPS
+    is_sampled = step_bytes > _STEP_BYTES
+    follower = MetricsFollower(
+        folder, recipe=recipe, journal_seen=_EVERY_EVENT, step_bytes=step_bytes if is_sampled else 0
+    )
+    story = _Story()
+    for record in _read_once(follower, paths.journal):
+        story.add(record)
     assert follower.curves is not None
-    book, starts, num_events, charged_s = TimeBook(), list[StartRecord](), 0, 0.0
-    forecasts: list[ForecastRecord] = []
-    events: deque[PlacedEvent] = deque(maxlen=MAX_EVENTS)
-    reader = JournalReader(paths.journal, is_thinned=True)
-    for record in reader:
-        book.add(record)
-        charged_s = max(charged_s, getattr(record, "charged_s", 0.0))
-        if isinstance(record, _EVENTS):
-            num_events += 1
-            events.append(PlacedEvent(record, charged_s))
-        if isinstance(record, StartRecord):
-            starts.append(record)
-            forecasts = [each for each in forecasts if each.step <= record.step]
-        if isinstance(record, ForecastRecord):
-            forecasts.append(record)
     return RunFacts(
         folder=folder,
         recipe=recipe,
         summary=follower.summary,
         curves=follower.curves,
-        account=book.account(),
-        starts=tuple(starts),
-        events=tuple(events),
-        num_events=num_events,
-        forecasts=tuple(forecasts),
+        account=story.book.account(),
+        starts=tuple(story.starts),
+        events=tuple(story.events),
+        num_events=story.num_events,
+        forecasts=tuple(story.forecasts),
         manifest=_read_manifest(recipe),
         provenance=_read_provenance(paths.provenance),
         scores=tuple(_read_scores(paths)),
         energy=read_job_energy(paths),
-        num_damaged_lines=reader.num_damaged_lines,
-        step_stride=stride,
+        num_damaged_lines=follower.num_damaged_lines,
+        is_sampled=is_sampled,
     )
+
+
+class _Story:
+    """What a report needs of a journal's records besides curves and newest values."""
+
+    def __init__(self) -> None:
+        self.book = TimeBook()
+        self.starts: list[StartRecord] = []
+        self.events: deque[PlacedEvent] = deque(maxlen=MAX_EVENTS)
+        self.num_events = 0
+        self.forecasts: list[ForecastRecord] = []
+        self._charged_s = 0.0
+
+    def add(self, record: JournalRecord) -> None:
+        """The journal's next record."""
+        self.book.add(record)
+        self._charged_s = max(self._charged_s, getattr(record, "charged_s", 0.0))
+        if isinstance(record, _EVENTS):
+            self.num_events += 1
+            self.events.append(PlacedEvent(record, self._charged_s))
+        if isinstance(record, StartRecord):
+            self.starts.append(record)
+            self.forecasts = [each for each in self.forecasts if each.step <= record.step]
+        if isinstance(record, ForecastRecord):
+            self.forecasts.append(record)
+
+
+def _read_once(follower: MetricsFollower, journal: Path) -> Iterator[JournalRecord]:
+    """Let the follower read its journal, and give the records; twice, if the daemon has stored a part of it."""
+    is_from_begin = follower.offset == 0
+    offset = -1
+    while offset != follower.offset:
+        offset = follower.offset
+        entries = follower.follow(limit_bytes=_PIECE_BYTES)
+        if is_from_begin:
+            yield from (entry.record for entry in entries)
+    if not is_from_begin:
+        yield from JournalReader(journal, is_thinned=True)
 
 
 def _read_manifest(recipe: Recipe) -> Manifest | None:

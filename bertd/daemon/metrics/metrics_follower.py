@@ -40,13 +40,13 @@ class NumberedRecord:
 class MetricsFollower:
     """Folds one job's journal from its begin, or from where its stored state ends."""
 
-    def __init__(self, folder: Path, *, recipe: Recipe | None, journal_seen: int = 0, step_stride: int = 1) -> None:
+    def __init__(self, folder: Path, *, recipe: Recipe | None, journal_seen: int = 0, step_bytes: int = 0) -> None:
         """Begin.
 
         Args:
             recipe: None for a job without curves.
-            step_stride: fold one of so many consecutive step records, for a report; records are then not numbered as
-                in the journal, and the state must not be stored.
+            step_bytes: fold one step record in each so many bytes, for a report; records are then not numbered as in
+                the journal, and the state must not be stored.
             journal_seen: number of the newest record that is in the queue as an event; later events are given again.
         """
         self._paths = RunPaths(folder)
@@ -54,7 +54,7 @@ class MetricsFollower:
         offset = 0 if state is None else state.offset
         damaged = 0 if state is None else state.num_damaged_lines
         self._reader = JournalReader(
-            self._paths.journal, offset=offset, num_damaged_lines=damaged, step_stride=step_stride
+            self._paths.journal, offset=offset, num_damaged_lines=damaged, step_bytes=step_bytes
         )
         self._stored_offset = offset
         self._count = 0 if state is None else state.num_records
@@ -71,6 +71,11 @@ class MetricsFollower:
     def offset(self) -> int:
         """Bytes of the journal that were read."""
         return self._reader.offset
+
+    @property
+    def num_damaged_lines(self) -> int:
+        """Complete lines so far that are not a record of a known kind."""
+        return self._reader.num_damaged_lines
 
     def follow(self, *, limit_bytes: int | None = None) -> list[NumberedRecord]:
         """Fold the next piece of the journal, of 64 KiB by default, and return its records; none at the end."""
