@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import math
 import os
 import shutil
 import sys
@@ -18,13 +19,15 @@ from typing import TYPE_CHECKING
 import bertd
 from bertd.program import run_main
 from tui.completion import add_install_options, is_requested, run_completion
-from tui.open_feed import fetch_once, open_feed
+from tui.open_feed import fetch_once, open_feed, open_replay
 from tui.palettes import DEFAULT_PALETTE, PALETTES
+from tui.replay.playback import DEFAULT_SPEED, MAX_SPEED, MIN_SPEED
 from tui.serve import DEFAULT_PORT, serve
 
 if TYPE_CHECKING:
     from bertd.api.ssh_forward import RemoteHost
     from tui.display_options import DisplayOptions
+    from tui.replay.playback import Playback
     from tui.snapshot import Feed
 
 _PLAIN_TERMINALS = ("dumb", "unknown")
@@ -59,6 +62,9 @@ def _watch(arguments: Sequence[str] | None) -> int:
         return serve(args)
     if args.plain:
         return _print_lines(open_feed(args))
+    if args.replay is not None:
+        replay = open_replay(args)
+        return _run_dashboard(replay, options, playback=replay.playback)
     return _run_dashboard(open_feed(args), options)
 
 
@@ -67,6 +73,11 @@ def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     args = parser.parse_args(arguments)
     if len(args.host) + (args.socket is not None) > 1 and (args.once or args.json or args.plain):
         parser.error("--once, --plain and --json show one daemon; give one --host, or one --socket")
+    if args.replay is not None and (args.host or args.socket is not None or args.demo):
+        parser.error("--replay needs no daemon; leave out --host, --socket and --demo")
+    if args.speed is not None and args.replay is None:
+        parser.error("--speed is of --replay RUN; give both")
+    args.speed = DEFAULT_SPEED if args.speed is None else args.speed
     return args
 
 
@@ -102,6 +113,18 @@ def _build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--readonly", action="store_true", help="disable the keys that act on jobs")
     parser.add_argument("--demo", action="store_true", help="simulate an 8-GPU machine at 60x speed; needs no daemon")
+    parser.add_argument(
+        "--replay",
+        type=Path,
+        metavar="RUN",
+        help="play a run from the journal in its folder; needs no daemon. With --once or --json: its end",
+    )
+    parser.add_argument(
+        "--speed",
+        type=_parse_speed,
+        metavar="TIMES",
+        help=f"how many times as fast as the run was a replay is; {DEFAULT_SPEED:g} by default",
+    )
     parser.add_argument("--ascii", action="store_true", help="draw with ASCII characters only")
     parser.add_argument(
         "--palette",
@@ -130,6 +153,16 @@ def _parse_port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 1 << 16:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; give a number from 1 to {(1 << 16) - 1}")
     return int(text)
+
+
+def _parse_speed(text: str) -> float:
+    try:
+        speed = float(text.removesuffix("x"))
+    except ValueError:
+        speed = math.nan
+    if not MIN_SPEED <= speed <= MAX_SPEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed; give a number from {MIN_SPEED:g} to {MAX_SPEED:g}")
+    return speed
 
 
 def _display_options(
@@ -181,7 +214,7 @@ def _print_lines(feed: Feed) -> int:
     return 0
 
 
-def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
+def _run_dashboard(feed: Feed, options: DisplayOptions, *, playback: Playback | None = None) -> int:
     is_in_browser = _WEB_DRIVER in os.environ.get("TEXTUAL_DRIVER", "")
     if not is_in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
         print("bert-tui: not a terminal; use --once, --plain or --json", file=sys.stderr)
@@ -193,7 +226,7 @@ def _run_dashboard(feed: Feed, options: DisplayOptions) -> int:
     _set_textual_defaults(os.environ)
     from tui.dashboard import Dashboard
 
-    app = Dashboard(feed, options=options)
+    app = Dashboard(feed, options=options, playback=playback)
     gc.freeze()
     gc.enable()
     app.run()

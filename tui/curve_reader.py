@@ -12,7 +12,7 @@ from bertd.api.client import Client
 from bertd.api.models import EventView, RunView, ScoreView, SeriesView
 from bertd.errors import RecipeError, RunFolderError, StillReadingError, UnknownJobError
 from tui.charts.chart_data import ChartData
-from tui.charts.chart_view import CurvesRequest
+from tui.charts.chart_view import CurvesRequest, newest_x
 from tui.charts.event_marks import MARKED_TYPES
 from tui.snapshot import CURVES
 
@@ -40,7 +40,7 @@ class CurveReader:
                 x=request.axis,
                 points=POINTS,
                 columns=CURVES,
-                half_life=request.smoothing * _newest(run, request) or None,
+                half_life=request.smoothing * newest_x(run, request.axis) or None,
                 has_positions=True,
             ), ""
         except (UnknownJobError, RunFolderError, StillReadingError) as error:
@@ -95,20 +95,3 @@ def with_event(data: ChartData, event: EventView) -> ChartData:
     if event.run_id != data.run_id or event.type not in MARKED_TYPES or any(event.id == one.id for one in data.events):
         return data
     return replace(data, events=(*data.events[1 - _MAX_EVENTS :], event))
-
-
-def _newest(run: RunView, request: CurvesRequest) -> float:
-    """About where the newest step is on the axis; for wall time without the pauses."""
-    step = run.step
-    match request.axis:
-        case "progress":
-            return run.budget.progress
-        case "step":
-            return float(step.step) if step is not None else 0.0
-        case "sequences":
-            return float(step.sequences) if step is not None else 0.0
-        case "tokens":
-            length = run.start.sequence_length if run.start is not None else 0
-            return float(step.sequences * length) if step is not None else 0.0
-        case "charged_s" | "wall_s":
-            return run.budget.charged_s

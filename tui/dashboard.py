@@ -26,7 +26,16 @@ from textual.widgets import Input
 from bertd.errors import BertdError
 from tui.actions.job_actions_app import JobActionsApp
 from tui.actions.key_queue import KeyQueue
-from tui.actions.keys import APP_KEYS, CHART_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS, guarded_keys
+from tui.actions.keys import (
+    APP_KEYS,
+    CHART_KEYS,
+    JOB_KEYS,
+    LIST_KEYS,
+    QUEUE_KEYS,
+    REPLAY_KEYS,
+    VIEW_KEYS,
+    guarded_keys,
+)
 from tui.charts.chart_view import ChartView, CurvesRequest
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Role
@@ -38,6 +47,7 @@ from tui.theme import make_theme
 from tui.widgets.job_list import JobList
 
 if TYPE_CHECKING:
+    from tui.replay.playback import Playback
     from tui.screens.events import EventsScreen
     from tui.screens.fleet import DaemonList
 
@@ -61,13 +71,15 @@ class Dashboard(JobActionsApp):
         Binding("ctrl+l", "repaint", "Repaint", priority=True, show=False),
         *(
             Binding(key.keys, key.action, key.title, id=key.title.lower().replace(" ", "-") or None)
-            for key in [*JOB_KEYS, *VIEW_KEYS, *LIST_KEYS, *APP_KEYS]
+            for key in [*JOB_KEYS, *VIEW_KEYS, *LIST_KEYS, *REPLAY_KEYS, *APP_KEYS]
             if key.action
         ),
     ]
 
-    def __init__(self, feed: Feed, *, options: DisplayOptions) -> None:
+    def __init__(self, feed: Feed, *, options: DisplayOptions, playback: Playback | None = None) -> None:
+        """Show a feed; `playback` has the clock of a replay's."""
         super().__init__(feed, options=options)
+        self._playback = playback
         self._status_screens: dict[str, StatusScreen] = {}
         for name in SCREEN_NAMES:
             self.add_mode(name, partial(self._get_status_screen, name))
@@ -192,10 +204,31 @@ class Dashboard(JobActionsApp):
         ids = sorted(runs, key=lambda id: -runs[id])
         chosen = ids[(ids.index(snapshot.run.id) + 1) % len(ids)]
         self._feed.select_run(chosen)
+        self._show_newest_soon()
+
+    def _show_newest_soon(self) -> None:
+        """Show what is known, and what comes before the next update."""
         self.show_newest()
         for number in range(1, round(FLUSH_S / STARTUP_FLUSH_S)):
-            # Its curves come sooner than the next update.
             self.set_timer(number * STARTUP_FLUSH_S, self.show_newest)
+
+    def action_replay_pause(self) -> None:
+        """Pause a replay, or go on."""
+        if self._playback is not None:
+            self._playback.toggle_pause()
+            self._show_newest_soon()
+
+    def action_replay_speed(self, factor: float) -> None:
+        """Play a replay faster or slower."""
+        if self._playback is not None:
+            self._playback.multiply_speed(factor)
+            self._show_newest_soon()
+
+    def action_replay_jump(self, share: float) -> None:
+        """Move a replay by a share of its run's time."""
+        if self._playback is not None:
+            self._playback.jump(share)
+            self._show_newest_soon()
 
     @work(group="opening", exclusive=True)
     async def open_run(self, run_id: str) -> None:
@@ -303,12 +336,14 @@ class Dashboard(JobActionsApp):
         """Show all keys."""
         from tui.screens.help import HelpScreen
 
-        await self.push_screen(HelpScreen(self._display_options))
+        await self.push_screen(HelpScreen(self._display_options, is_replay=self._playback is not None))
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """All actions by name, for the command palette."""
         queue = QUEUE_KEYS if self._current_status_screen.chosen_job_id is not None else []
         acting = [] if self._display_options.is_readonly else [*JOB_KEYS, *queue]
+        if self._playback is not None:
+            acting = REPLAY_KEYS
         charts = CHART_KEYS if self.current_mode == "run" else []
         for key in [*acting, *VIEW_KEYS, *charts, *LIST_KEYS[:1], *APP_KEYS]:
             yield SystemCommand(key.title, key.meaning or key.title, partial(self.run_action, key.action))

@@ -1,4 +1,4 @@
-"""The feed that the command line names: a socket, other machines, or the simulation. Imports only what it needs."""
+"""The feed that the command line names: a socket, machines, the simulation or a journal. Imports only what it needs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from bertd.run.paths import client_socket
 
 if TYPE_CHECKING:
+    from tui.replay.feed import ReplayFeed
     from tui.snapshot import Feed, Snapshot
 
 LOCAL_NAME = "this machine"
@@ -21,6 +22,8 @@ def open_feed(args: argparse.Namespace) -> Feed:
         from tui.simulated.feed import SimulatedFeed
 
         return SimulatedFeed()
+    if args.replay is not None:
+        return open_replay(args)
     from tui.feed import SocketFeed
 
     if not args.host:
@@ -42,6 +45,23 @@ def open_feed(args: argparse.Namespace) -> Feed:
     return cast("Feed", FleetFeed(feeds))
 
 
+def open_replay(args: argparse.Namespace) -> ReplayFeed:
+    """The feed of a run's journal, not started yet.
+
+    Raises:
+        RunFolderError: there is no journal, it cannot be read, or it has no step.
+        RecipeError: the recipe next to it is missing or damaged.
+    """
+    from tui.replay.feed import ReplayFeed
+    from tui.replay.playback import Playback
+    from tui.replay.recorded_run import find_end, open_recorded_run
+
+    run = open_recorded_run(args.replay)
+    end_t = find_end(run.journal)
+    playback = Playback(begin_t=run.begin_t, end_t=run.begin_t if end_t is None else end_t, speed=args.speed)
+    return ReplayFeed(run, playback)
+
+
 def fetch_once(args: argparse.Namespace) -> Snapshot:
     """The state as of now, of one daemon.
 
@@ -50,6 +70,11 @@ def fetch_once(args: argparse.Namespace) -> Snapshot:
     """
     if args.demo:
         return open_feed(args).snapshot()
+    if args.replay is not None:
+        feed = open_replay(args)
+        feed.playback.jump(1.0)
+        feed.catch_up()
+        return feed.snapshot()
     from tui.feed import fetch_snapshot
 
     if not args.host:

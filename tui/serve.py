@@ -35,6 +35,7 @@ def dashboard_command(args: argparse.Namespace) -> str:
     command = [sys.executable, "-m", "tui", "--readonly", "--palette", args.palette]
     command += ["--socket", str(args.socket)] if args.socket is not None else []
     command += [word for host in args.host for word in ("--host", host.text)]
+    command += [] if args.replay is None else ["--replay", str(args.replay), "--speed", str(args.speed)]
     flags = {"--demo": args.demo, "--ascii": args.ascii, "--low-bandwidth": args.low_bandwidth}
     return shlex.join([*command, *(flag for flag, is_set in flags.items() if is_set)])
 

@@ -33,6 +33,7 @@ from tui.charts.chart_data import ChartData
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference
 from tui.device_history import DeviceHistory
+from tui.replay.playback import PlaybackState
 
 if TYPE_CHECKING:
     from bertd.api.sweep_models import SweepView
@@ -48,6 +49,8 @@ class LinkState(StrEnum):
     LIVE = "live"
     LOST = "lost"
     SIMULATED = "simulated"
+    REPLAY = "replay"
+    """There is none: a journal is played."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class Link:
     @property
     def is_fresh(self) -> bool:
         """Whether the state is current; the daemon sends a message about once a second."""
-        return self.state is LinkState.SIMULATED or (self.state is LinkState.LIVE and self.silent_s < STALE_S)
+        is_live = self.state is LinkState.LIVE and self.silent_s < STALE_S
+        return is_live or self.state in (LinkState.SIMULATED, LinkState.REPLAY)
 
 
 ENDED_STATES = (JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState.LOST)
@@ -112,6 +116,8 @@ class Snapshot:
     """All daemons that are followed, this one too; empty if it is the only one."""
     device_history: DeviceHistory = field(default_factory=DeviceHistory)
     """The last minute of each device, as far as this dashboard was there."""
+    playback: PlaybackState | None = None
+    """Of a replay; None if a daemon is followed."""
 
     @property
     def run(self) -> RunView | None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.cli.fake_daemon import FakeDaemon
 from tests.tui.fake_feed import simulated_snapshot
+from tests.tui.replay.test_replay_feed import RECORDED
 from tests.tui.terminal import Terminal
 from tests.waiting import PATIENCE_S
 from tui.app import _display_options, _parse_arguments, main
@@ -151,3 +152,45 @@ def test_the_screen_loads_no_compute_library() -> None:
 def test_a_terminal_without_unicode_gets_ascii(environment: dict[str, str], is_unicode: bool) -> None:
     options = _display_options(_parse_arguments([]), environment, encoding="utf-8")
     assert options.glyphs.is_braille is is_unicode
+
+
+def test_a_replay_is_printed_as_it_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--replay", str(RECORDED), "--once"]) == 0
+    text = capsys.readouterr().out
+    for said in ("1-recorded", "done", "replay 60x at the end", "validation 6.114", "budget at step 24"):
+        assert said in text
+    assert main(["--replay", str(RECORDED / "journal.jsonl"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["status"]["runs"][0]["end"]["step"] == 24
+
+
+def test_a_folder_without_a_journal_is_one_line_and_status_65(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--replay", str(tmp_path), "--once"]) == 65
+    said = capsys.readouterr()
+    assert said.err == (
+        f"bert-tui: {tmp_path}: this folder has no journal.jsonl; "
+        "give the folder of a run, such as STATE/runs/7-first\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--replay", "r", "--demo"], "--replay needs no daemon"),
+        (["--replay", "r", "--host", "box"], "--replay needs no daemon"),
+        (["--speed", "10"], "--speed is of --replay RUN"),
+        (["--replay", "r", "--speed", "0"], "'0' is no speed; give a number from 1 to 86400"),
+        (["--replay", "r", "--speed", "nan"], "'nan' is no speed"),
+    ],
+)
+def test_a_replay_has_no_daemon_and_a_speed(
+    arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_the_speed_of_a_replay_may_be_written_as_it_is_shown() -> None:
+    assert _parse_arguments(["--replay", "r", "--speed", "2.5x"]).speed == 2.5
+    assert _parse_arguments(["--replay", "r"]).speed == 60.0

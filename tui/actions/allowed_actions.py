@@ -72,6 +72,8 @@ def refusal(action: Action, job: JobView | None, snapshot: Snapshot, options: Di
 
 def refusal_of_all(snapshot: Snapshot, options: DisplayOptions) -> str:
     """Why nothing at all can be done now, as a sentence; empty if something can."""
+    if snapshot.link.state is LinkState.REPLAY:
+        return "This is a replay of a journal; there is no run here to act on."
     if options.is_readonly:
         return "This view is read-only; start bert-tui without --readonly to act."
     link = snapshot.link

@@ -113,6 +113,14 @@ LIST_KEYS = [
     KeyBinding("ctrl+l", "", "", "paint the screen again"),
 ]
 """Keys of views with lines; those without an action belong to a widget."""
+REPLAY_KEYS = [
+    KeyBinding("space,o", "replay_pause", "Pause the replay", "pause the replay, or go on; in lists only o"),
+    KeyBinding("less_than_sign", "replay_speed(0.5)", "Slower", "play at half the speed, or at twice", label="< >"),
+    KeyBinding("greater_than_sign", "replay_speed(2.0)", "Faster", ""),
+    KeyBinding("left_square_bracket", "replay_jump(-0.05)", "Jump back", "jump by 5 % of the run's time", label="[ ]"),
+    KeyBinding("right_square_bracket", "replay_jump(0.05)", "Jump ahead", ""),
+]
+"""Only where a journal is played."""
 APP_KEYS = [
     KeyBinding("ctrl+p", "command_palette", "Palette", "all actions by name"),
     KeyBinding("question_mark,h,f1", "show_help", "Help", "this page", label="?"),

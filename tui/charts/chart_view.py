@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from bertd.api.models import SeriesAxis
+from bertd.api.models import RunView, SeriesAxis
 from tui.charts.reference import Reference
 
 _Choice = TypeVar("_Choice")
@@ -124,6 +124,23 @@ class ChartView:
 def next_axis(axis: SeriesAxis, available: tuple[SeriesAxis, ...]) -> SeriesAxis:
     """The next axis that there are curves for."""
     return _next(available, axis)
+
+
+def newest_x(run: RunView, axis: SeriesAxis) -> float:
+    """About where the newest step is on the axis; for wall time without the pauses."""
+    step = run.step
+    match axis:
+        case "progress":
+            return run.budget.progress
+        case "step":
+            return float(step.step) if step is not None else 0.0
+        case "sequences":
+            return float(step.sequences) if step is not None else 0.0
+        case "tokens":
+            length = run.start.sequence_length if run.start is not None else 0
+            return float(step.sequences * length) if step is not None else 0.0
+        case "charged_s" | "wall_s":
+            return run.budget.charged_s
 
 
 def _next(choices: tuple[_Choice, ...], current: _Choice) -> _Choice:

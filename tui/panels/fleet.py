@@ -17,6 +17,8 @@ _LINK_CELLS = 14
 _MIN_WIDTH_WITH_STATE = 100
 """From this width the run's state has a column beside its name."""
 
+_FRESH_WORDS = {LinkState.SIMULATED: "simulated", LinkState.REPLAY: "replay"}
+
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
     """The daemons in the order in which they were named, with what is known of each, also of one that is lost."""
@@ -58,7 +60,7 @@ def _link_cell(snapshot: Snapshot, glyphs: Glyphs) -> Span:
     """As a symbol and a word, with the age of what is shown where it is not fresh."""
     link = snapshot.link
     if link.is_fresh:
-        word = "simulated" if link.state is LinkState.SIMULATED else "live"
+        word = _FRESH_WORDS.get(link.state, "live")
         return cell(f"{glyphs.live} {word}", _LINK_CELLS, Role.GOOD)
     if link.state is LinkState.CONNECTING:
         return cell("? none yet" if link.problem else "? connecting", _LINK_CELLS, Role.WAITING)

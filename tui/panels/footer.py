@@ -23,6 +23,7 @@ class KeyHint:
 
 
 KeyHints = Sequence[KeyHint]
+_REPLAY_HINTS = (KeyHint("space", "pause the replay"), KeyHint("< >", "speed"), KeyHint("[ ]", "jump"))
 
 
 def draw(
@@ -69,6 +70,8 @@ def _hints(snapshot: Snapshot, options: DisplayOptions, job: JobView | None, ext
         *([KeyHint("r", "next run")] if has_others else []),
         KeyHint(_view_numbers(), "views"),
     ]
+    if snapshot.link.state is LinkState.REPLAY:
+        return [*_REPLAY_HINTS, *acting, *looking]
     return [KeyHint("", "read-only"), *looking] if options.is_readonly else [*acting, *looking]
 
 

@@ -80,6 +80,7 @@ def _link_lines(snapshot: Snapshot, glyphs: Glyphs) -> list[Line]:
         LinkState.SIMULATED: line(("simulation", Role.WAITING)),
         LinkState.CONNECTING: line(("no daemon", Role.WAITING)),
         LinkState.LOST: line((f"{glyphs.cross} daemon lost", Role.BAD)),
+        LinkState.REPLAY: line((_replay_words(snapshot), Role.WAITING)),
         LinkState.LIVE: line((f"{glyphs.live} live", Role.GOOD)),
     }
     is_silent = snapshot.link.state is LinkState.LIVE and not snapshot.link.is_fresh
@@ -93,6 +94,8 @@ def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:
     match link.state:
         case LinkState.SIMULATED:
             return line((f"simulation  {clock(snapshot.now)}", Role.WAITING))
+        case LinkState.REPLAY:
+            return line((f"{_replay_words(snapshot)}  {clock(snapshot.now)}", Role.WAITING))
         case LinkState.CONNECTING:
             return line(("no daemon yet" if link.problem else "connecting", Role.WAITING))
         case LinkState.LOST:
@@ -102,3 +105,12 @@ def _link_line(snapshot: Snapshot, glyphs: Glyphs) -> Line:
             return line((f"daemon silent{glyphs.dot}{seen}", Role.WAITING))
         case LinkState.LIVE:
             return line((f"{glyphs.live} live", Role.GOOD), (f"  {clock(snapshot.now)}", Role.MUTED))
+
+
+def _replay_words(snapshot: Snapshot) -> str:
+    """`replay 60x`, and whether it is paused or at the end."""
+    playback = snapshot.playback
+    if playback is None:
+        return "replay"
+    still = " paused" if playback.is_paused else " at the end" if playback.is_at_end else ""
+    return f"replay {playback.speed:g}x{still}"

@@ -21,6 +21,7 @@ from tui.actions.keys import (
     LOG_KEYS,
     MOVE_KEYS,
     QUEUE_KEYS,
+    REPLAY_KEYS,
     VIEW_KEYS,
     KeyBinding,
 )
@@ -32,6 +33,7 @@ _ACTING = [
     ("Only in Queue (2)", [*QUEUE_KEYS, *MOVE_KEYS]),
     ("Only in Devices (6)", DEVICE_KEYS),
 ]
+_REPLAY = [("The replay", REPLAY_KEYS)]
 _LOOKING = [
     ("Views", VIEW_KEYS),
     ("Charts, in Run", CHART_KEYS),
@@ -61,9 +63,10 @@ class HelpScreen(ModalScreen[None]):
         Binding("end,G", "scroll('scroll_end')", "To the end", show=False),
     ]
 
-    def __init__(self, options: DisplayOptions) -> None:
+    def __init__(self, options: DisplayOptions, *, is_replay: bool = False) -> None:
         super().__init__()
-        self._sections = [*([] if options.is_readonly else _ACTING), *_LOOKING]
+        acting = _REPLAY if is_replay else [] if options.is_readonly else _ACTING
+        self._sections = [*acting, *_LOOKING]
 
     def compose(self) -> ComposeResult:
         with VerticalScroll(classes="dialog", id="help"):

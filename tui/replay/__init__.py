@@ -1,0 +1,1 @@
+"""`bert-tui --replay RUN`: a run played from its journal, without a daemon."""
