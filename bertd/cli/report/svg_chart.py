@@ -14,7 +14,7 @@ from html import escape
 from bertd.cli.report.document import Chart, Series
 
 _WIDTH, _HEIGHT = 760, 300
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 14, 14, 44
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 26, 14, 44
 _NUM_TICKS = 5
 _OUTLIER_SHARE = 0.01
 _MIN_FOR_OUTLIERS = 50
