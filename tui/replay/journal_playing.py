@@ -1,6 +1,6 @@
 """Fold a journal up to a time of its run: summary, curves, events and state, as the daemon had them then.
 
-To go back, the journal is folded again from its begin. Of a very long one only every n-th step is parsed, so that this
+To go back, the journal is folded again from its begin. Of a very long one only some steps are parsed, so that this
 takes seconds.
 """
 
@@ -28,8 +28,10 @@ from tui.replay.recorded_run import RecordedRun
 from tui.replay.run_state import RunState, state_after
 
 _PIECE_BYTES = 1 << 16
-_MAX_PARSED_BYTES = 32 << 20
-"""Of steps, about; a day of a record a second."""
+_MAX_WHOLE_BYTES = 48 << 20
+"""Of a journal of which every step is parsed: a day of a record a second, and more."""
+_MAX_STEPS = 80_000
+"""Parsed of a longer one, about."""
 MAX_EVENTS = 1000
 """The newest, as the daemon gives them."""
 
@@ -43,8 +45,8 @@ class JournalPlaying:
             size_bytes = run.journal.stat().st_size
         except OSError as error:
             raise RunFolderError(f"{run.journal}: cannot read the journal: {error.strerror}") from error
-        stride = max(1, math.ceil(size_bytes / _MAX_PARSED_BYTES))
-        self._reader = JournalReader(run.journal, step_stride=stride)
+        step_bytes = 0 if size_bytes <= _MAX_WHOLE_BYTES else size_bytes // _MAX_STEPS
+        self._reader = JournalReader(run.journal, step_bytes=step_bytes)
         self._unfolded: deque[JournalRecord] = deque()
         self._num_damaged_lines = 0
         self._num_events = 0
