@@ -59,10 +59,12 @@ test: install $(VENV)/.triton $(VENV)/.trackers
 $(VENV)/.openapi: $(VENV)/.installed
 	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/openapi "$(OPENAPI_GENERATOR)" && touch $@ || true
 
-# Requests that others send, as the suite sends 200 of: schemathesis', and bytes that are no HTTP. An hour on two cores.
+# What others send, as the suite sends 200 of: schemathesis' requests, bytes that are no HTTP, and to the dashboard random
+# keys at random sizes. An hour on two cores.
 fuzz: install
 	BERTD_FUZZ_CASES=$(CASES) $(BIN)/python -m pytest -n 2 --dist loadfile --timeout 14400 \
-	    tests/daemon/api/test_fuzzed_requests.py tests/daemon/api/test_hostile_clients.py
+	    tests/daemon/api/test_fuzzed_requests.py tests/daemon/api/test_hostile_clients.py \
+	    tests/tui/test_random_keys.py
 
 # Only the files with such a test: to collect all costs each process half a minute.
 test-long: install $(VENV)/.triton $(VENV)/.openapi
