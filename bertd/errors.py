@@ -201,7 +201,7 @@ class DaemonStoppingError(DaemonError):
 
 
 class ConfigurationError(DaemonError):
-    """A file of the daemon's configuration cannot be read, or has a key or value that is not known."""
+    """A file of the daemon's or the dashboard's configuration cannot be read, or has an unknown key or value."""
 
 
 class UnreadableQueueError(DaemonError):

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -56,6 +57,10 @@ def _watch(arguments: Sequence[str] | None) -> int:
         return run_completion(_build_parser())
     args = _parse_arguments(arguments)
     options = _display_options(args, os.environ, encoding=sys.stdout.encoding)
+    if not (args.once or args.json or args.plain or args.serve is not None):
+        from tui.key_configuration import key_file, read_keys
+
+        options = replace(options, keys=read_keys(key_file(os.environ)))
     if args.once or args.json:
         return _print_once(args, options)
     if args.serve is not None:
@@ -85,7 +90,7 @@ def _build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="bert-tui",
         description="Watch and control a bertd pretraining from any terminal. Quitting does not affect the training.",
-        epilog="Exit status: 0; 69 if no daemon answers; 2 for wrong arguments.",
+        epilog="Exit status: 0; 69 if no daemon answers; 78 for a wrong tui.toml; 2 for wrong arguments.",
     )
     parser.add_argument(
         "--socket", type=Path, help="the daemon's socket (default: $BERTD_SOCKET, else the daemon's default path)"

@@ -70,7 +70,7 @@ class Dashboard(JobActionsApp):
         Binding("ctrl+c", "quit", "Quit", priority=True, show=False),
         Binding("ctrl+l", "repaint", "Repaint", priority=True, show=False),
         *(
-            Binding(key.keys, key.action, key.title, id=key.title.lower().replace(" ", "-") or None)
+            Binding(key.keys, key.action, key.title, id=key.id)
             for key in [*JOB_KEYS, *VIEW_KEYS, *LIST_KEYS, *REPLAY_KEYS, *APP_KEYS]
             if key.action
         ),
@@ -83,6 +83,7 @@ class Dashboard(JobActionsApp):
         self._status_screens: dict[str, StatusScreen] = {}
         for name in SCREEN_NAMES:
             self.add_mode(name, partial(self._get_status_screen, name))
+        self.set_keymap({id: chosen.keys for id, chosen in options.keys.items()})
         self._key_queue = KeyQueue(
             is_guarded=self._is_guarded_key, handle=self._handle_key, refuse=self._refuse_key, later=self.set_timer
         )
@@ -161,7 +162,7 @@ class Dashboard(JobActionsApp):
     def _is_guarded_key(self, key: events.Key) -> bool:
         if isinstance(self.screen, ModalScreen):
             return key.key in ("enter", "ctrl+j")
-        return key.key in guarded_keys() and not isinstance(self.focused, Input)
+        return key.key in guarded_keys(self._display_options.keys) and not isinstance(self.focused, Input)
 
     def _refuse_key(self, key: events.Key) -> None:
         if key.key in ("enter", "ctrl+j"):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from tui.actions.keys import KeyChoices
 from tui.charts.chart_view import ChartView
 from tui.drawing.glyphs import UNICODE, Glyphs
 from tui.drawing.lines import Line
@@ -28,6 +29,8 @@ class DisplayOptions:
     palette: str = DEFAULT_PALETTE
     is_low_bandwidth: bool = False
     """Send fewer updates to the terminal; keys are answered as fast."""
+    keys: KeyChoices = field(default_factory=dict)
+    """What the configuration changes of the keys."""
 
 
 DrawFunction = Callable[[Snapshot, DisplayOptions, int, int], list[Line]]

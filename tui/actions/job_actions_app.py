@@ -29,6 +29,7 @@ from tui.actions.action_costs import (
 )
 from tui.actions.action_texts import PriorityChanges, pause_consequence, resume_consequence
 from tui.actions.allowed_actions import Action, pause_or_resume, refusal
+from tui.actions.keys import label_of
 from tui.actions.undo import Undo, undo_of_action, undo_of_budget, undo_of_submission
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Role
@@ -317,7 +318,7 @@ class JobActionsApp(App[None]):
 
     @property
     def _undo_hint(self) -> str:
-        return "; U takes it back" if self._undo is not None else ""
+        return f"; {label_of('undo', self._display_options.keys)} takes it back" if self._undo is not None else ""
 
     def _show_message(self, text: str, *, role: Role = Role.STRONG) -> None:
         """Show it in place of the keys until the next one, escape, or MESSAGE_S seconds later."""

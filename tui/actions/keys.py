@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ChosenKeys:
+    """The keys that the configuration gives an action."""
+
+    keys: str
+    """Textual's names, with commas between them."""
+    label: str
+    """The first one as it was written."""
+
+
+KeyChoices = Mapping[str, ChosenKeys]
+"""By KeyBinding.id; actions that are not in it have the keys of the table."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +40,15 @@ class KeyBinding:
         """Its name in the configuration's [keys]; empty if it cannot be changed."""
         return self.title.lower().replace(" ", "-") if self.action else ""
 
-    @property
-    def display_label(self) -> str:
-        return self.label or self.keys.split(",")[0]
+    def keys_in(self, choices: KeyChoices) -> list[str]:
+        """Textual's names of its keys."""
+        chosen = choices.get(self.id)
+        return (chosen.keys if chosen is not None else self.keys).split(",")
+
+    def label_in(self, choices: KeyChoices) -> str:
+        """The key that is shown."""
+        chosen = choices.get(self.id)
+        return chosen.label if chosen is not None else self.label or self.keys.split(",")[0]
 
 
 JOB_KEYS = [
@@ -129,8 +150,25 @@ APP_KEYS = [
 ]
 
 
-def guarded_keys() -> frozenset[str]:
-    """The letters that are refused inside a burst of keys."""
+_APP_TABLES = (JOB_KEYS, VIEW_KEYS, LIST_KEYS, REPLAY_KEYS, APP_KEYS)
+_SCREEN_TABLES = (CHART_KEYS, [*QUEUE_KEYS, *MOVE_KEYS], DEVICE_KEYS, COMPARE_KEYS, EVENT_KEYS, LOG_KEYS)
+VIEW_TABLES = tuple([key for table in (*_APP_TABLES, screen) for key in table] for screen in _SCREEN_TABLES)
+"""All keys that work in each view that has keys of its own."""
+KEYS_BY_ID = {key.id: key for table in VIEW_TABLES for key in table if key.id}
+
+
+def label_of(id: str, choices: KeyChoices) -> str:
+    """The shown key of an action."""
+    return KEYS_BY_ID[id].label_in(choices)
+
+
+def guarded_keys(choices: KeyChoices) -> frozenset[str]:
+    """The characters that are refused inside a burst of keys."""
     tables = (JOB_KEYS, QUEUE_KEYS, MOVE_KEYS, DEVICE_KEYS, APP_KEYS)
-    keys = (name for table in tables for key in table if key.is_guarded for name in key.keys.split(","))
-    return frozenset(name for name in keys if len(name) == 1)
+    keys = (name for table in tables for key in table if key.is_guarded for name in key.keys_in(choices))
+    return frozenset(name for name in keys if is_character_name(name))
+
+
+def is_character_name(name: str) -> bool:
+    """Whether a pasted text can hold the key: not with ctrl, nor a function key."""
+    return "+" not in name and not (name[0] == "f" and name[1:].isdecimal())

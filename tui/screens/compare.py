@@ -40,7 +40,9 @@ class CompareScreen(ActingScreen):
     """Asks for all runs, and for curves and recipes of those that are marked."""
 
     POLL_INTERVAL_S = 5.0
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, key.action, key.title) for key in COMPARE_KEYS]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(key.keys, key.action, key.title, id=key.id) for key in COMPARE_KEYS
+    ]
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
@@ -75,7 +77,7 @@ class CompareScreen(ActingScreen):
 
     @property
     def extra_keys(self) -> footer.KeyHints:
-        return (KeyHint("m", "mark"), KeyHint("x", "axis"), KeyHint("v", "curve"), KeyHint("tab", "recipes"))
+        return (KeyHint("mark", "mark"), KeyHint("axis", "axis"), KeyHint("curve", "curve"), KeyHint("tab", "recipes"))
 
     def action_mark(self) -> None:
         """Compare the run under the cursor, or leave it out."""

@@ -30,7 +30,7 @@ class DevicesScreen(ActingScreen):
     """The daemon's ticks bring the readings; what was noticed of the devices is asked for."""
 
     POLL_INTERVAL_S = 5.0
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, key.action, key.title) for key in DEVICE_KEYS]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, key.action, key.title, id=key.id) for key in DEVICE_KEYS]
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
@@ -71,7 +71,9 @@ class DevicesScreen(ActingScreen):
     @property
     def extra_keys(self) -> footer.KeyHints:
         device = self._chosen_device()
-        return (KeyHint("D", "undrain" if device is not None and device.drained_by is not None else "drain"),)
+        return (
+            KeyHint("drain-or-undrain", "undrain" if device is not None and device.drained_by is not None else "drain"),
+        )
 
     def next_request(self) -> Request | None:
         """What was noticed of the devices."""

@@ -56,7 +56,7 @@ class EventsScreen(StatusScreen):
             self.job_id, self.t = job_id, t
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.action, key.title) for key in EVENT_KEYS if key.action
+        Binding(key.keys, key.action, key.title, id=key.id) for key in EVENT_KEYS if key.action
     ]
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class EventsScreen(StatusScreen):
 
     @property
     def extra_keys(self) -> footer.KeyHints:
-        return (KeyHint("enter", "chart"), KeyHint("l", "log"))
+        return (KeyHint("enter", "chart"), KeyHint("log-at-the-event", "log"))
 
     @on(CursorList.Moved)
     def show_chosen(self) -> None:

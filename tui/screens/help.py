@@ -24,6 +24,7 @@ from tui.actions.keys import (
     REPLAY_KEYS,
     VIEW_KEYS,
     KeyBinding,
+    KeyChoices,
 )
 from tui.charts.event_marks import LEGEND
 from tui.display_options import DisplayOptions
@@ -45,7 +46,7 @@ _LOOKING = [
 ]
 _NOTES = (
     f"Below the loss: {LEGEND}.",
-    "A pasted text never acts. u and d do not ask: each undoes the other.",
+    "A pasted text never acts. Priorities change without a question: each key undoes the other.",
     "Only running time is charged to the budget; pauses are not.",
 )
 
@@ -54,7 +55,8 @@ class HelpScreen(ModalScreen[None]):
     """Closes on any of its keys; scrolls where it does not fit."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q,h,f1,enter", "dismiss", "Close"),
+        Binding("escape,q,enter", "dismiss", "Close"),
+        Binding("question_mark,h,f1", "dismiss", "Close", id="help"),
         Binding("down,j", "scroll('scroll_down')", "Down", show=False),
         Binding("up,k", "scroll('scroll_up')", "Up", show=False),
         Binding("pagedown,space,ctrl+d,tab", "scroll('scroll_page_down')", "Page down", show=False),
@@ -65,6 +67,7 @@ class HelpScreen(ModalScreen[None]):
 
     def __init__(self, options: DisplayOptions, *, is_replay: bool = False) -> None:
         super().__init__()
+        self._keys = options.keys
         acting = _REPLAY if is_replay else [] if options.is_readonly else _ACTING
         self._sections = [*acting, *_LOOKING]
 
@@ -74,7 +77,9 @@ class HelpScreen(ModalScreen[None]):
                 if title:
                     yield Static(title, classes="dialog-title")
                 yield Static(
-                    "\n".join(_key_line(key) for key in keys if key.meaning), classes="dialog-keys", markup=False
+                    "\n".join(_key_line(key, self._keys) for key in keys if key.meaning),
+                    classes="dialog-keys",
+                    markup=False,
                 )
             yield Static("\n".join(_NOTES), classes="dialog-note")
 
@@ -83,5 +88,5 @@ class HelpScreen(ModalScreen[None]):
         getattr(self.query_one("#help"), how)(animate=False)
 
 
-def _key_line(key: KeyBinding) -> str:
-    return f"{key.display_label:>9}   {key.meaning}"
+def _key_line(key: KeyBinding, choices: KeyChoices) -> str:
+    return f"{key.label_in(choices):>9}   {key.meaning}"

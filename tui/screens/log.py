@@ -45,7 +45,7 @@ class _Answer:
 class LogScreen(PollingScreen):
     """Holds a window of the log, never all of it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, key.action, key.title) for key in LOG_KEYS]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding(key.keys, key.action, key.title, id=key.id) for key in LOG_KEYS]
 
     def __init__(self, feed: Feed) -> None:
         super().__init__(feed)
@@ -85,7 +85,7 @@ class LogScreen(PollingScreen):
 
     @property
     def extra_keys(self) -> footer.KeyHints:
-        return (KeyHint("/", "search"), KeyHint("r", "rank"), KeyHint("e", "level"))
+        return (KeyHint("search", "search"), KeyHint("next-rank", "rank"), KeyHint("level", "level"))
 
     def action_next_rank(self) -> None:
         """Show only the lines of the next rank that this part of the log names."""

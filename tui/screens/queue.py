@@ -31,9 +31,9 @@ from tui.written_view import Table, jobs_table
 
 _KEY_HINTS = (
     KeyHint("enter", "open"),
-    KeyHint("H", "hold", Action.HOLD),
-    KeyHint("R", "release", Action.RELEASE),
-    KeyHint("u/d", "move", Action.PRIORITIZE),
+    KeyHint("hold", "hold", Action.HOLD),
+    KeyHint("release", "release", Action.RELEASE),
+    KeyHint("raise-priority/lower-priority", "move", Action.PRIORITIZE),
 )
 """As shown in the footer."""
 _HEADER_AND_FOOTER = 2
@@ -64,8 +64,8 @@ class QueueScreen(ActingScreen):
     POLL_INTERVAL_S = 5.0
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(key.keys, f"app.{key.action}", key.title) for key in QUEUE_KEYS),
-        *(Binding(key.keys, key.action, key.title) for key in MOVE_KEYS),
+        *(Binding(key.keys, f"app.{key.action}", key.title, id=key.id) for key in QUEUE_KEYS),
+        *(Binding(key.keys, key.action, key.title, id=key.id) for key in MOVE_KEYS),
     ]
 
     def __init__(self, feed: Feed) -> None:

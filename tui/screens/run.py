@@ -46,8 +46,7 @@ class RunScreen(StatusScreen):
     """One run in full, with the queue and events."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding(key.keys, key.action.removeprefix("screen."), key.title, id=key.title.lower().replace(" ", "-"))
-        for key in CHART_KEYS
+        Binding(key.keys, key.action.removeprefix("screen."), key.title, id=key.id) for key in CHART_KEYS
     ]
 
     def __init__(self, feed: Feed) -> None:

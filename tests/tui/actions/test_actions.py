@@ -229,7 +229,7 @@ async def test_help_names_every_key_there_is() -> None:
         text = screen_text(app)
     charts = [key for key in CHART_KEYS if key.meaning]
     for key in [*JOB_KEYS, *QUEUE_KEYS, *DEVICE_KEYS, *COMPARE_KEYS, *VIEW_KEYS, *charts, *LIST_KEYS, *APP_KEYS]:
-        assert f"{key.display_label:>9}   {key.meaning}" in text
+        assert f"{key.label_in({}):>9}   {key.meaning}" in text
 
 
 async def test_the_palette_holds_every_action() -> None:
