@@ -68,4 +68,6 @@ def test_what_cannot_act_there_is_refused_with_2(arguments: list[str], words: st
 
 def test_the_subcommands_that_need_no_files_exist_and_ask_the_daemon() -> None:
     assert set(ARGUMENTS) >= VERBS
-    assert set(ARGUMENTS) - VERBS == {"submit", "finetune", "report", "export", "evaluate", "sweep"}
+    assert set(ARGUMENTS) - VERBS == {
+        *("submit", "finetune", "report", "export", "export-metrics", "evaluate", "sweep")
+    }

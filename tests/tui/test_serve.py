@@ -124,7 +124,7 @@ async def test_a_browser_shows_it(port: int, tmp_path: Path) -> None:
             async with session.ws_connect(pages[0]["webSocketDebuggerUrl"], max_msg_size=1 << 25) as page:
                 async with asyncio.timeout(PATIENCE_S):
                     while await _count_bar_pixels(page, tmp_path / "page.png") < 500:
-                        await asyncio.sleep(0.2)
+                        await asyncio.sleep(0.05)
     finally:
         process.terminate()
         process.wait(PATIENCE_S)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from bertd.records import ForecastRecord
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bertd.records import ForecastRecord
 
 
 def forecast_text(record: ForecastRecord) -> str:
