@@ -6,7 +6,12 @@ import pytest
 import torch
 
 from bertd.train.optim.muon import orthogonalise
-from bertd.train.optim.symmetric_product import choose_symmetric_product, multiply_by_own_kernel, multiply_by_torch
+from bertd.train.optim.symmetric_product import (
+    _BLOCK_R,
+    choose_symmetric_product,
+    multiply_by_own_kernel,
+    multiply_by_torch,
+)
 
 TOLERANCES = {torch.float32: 1e-6, torch.bfloat16: 1e-2}
 """Norm of the difference over the norm of the reference. The interpreter cuts bf16 off where a GPU rounds."""
@@ -26,7 +31,10 @@ def test_it_multiplies_by_the_transpose(shape: tuple[int, int, int], dtype: torc
         reference = alpha * x.double() @ x.double().mT + beta * add.double()
         assert computed.dtype is dtype
         assert (computed.double() - reference).norm() <= TOLERANCES[dtype] * reference.norm()
-        assert torch.equal(computed, computed.mT), "the mirror image is the same, bit by bit"
+        # A tile on the diagonal is one product; how its two halves are rounded is up to the processor's library.
+        tile = torch.arange(shape[-2]) // _BLOCK_R
+        is_mirrored = tile[:, None] != tile
+        assert torch.equal(computed * is_mirrored, computed.mT * is_mirrored), "bit by bit"
 
 
 def test_an_operand_that_is_transposed_in_memory_is_read_right() -> None:
