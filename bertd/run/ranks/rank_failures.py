@@ -61,11 +61,12 @@ def report_failure(board: str | None, *, rank: int, exit_code: int, code: str, m
     """Report why this rank fails; return whether its message is new, so that not every rank prints the same.
 
     Args:
-        board: the path in `FAILURES_VARIABLE`; without one nothing is reported, and the message of rank 0 is new.
+        board: the path in `FAILURES_VARIABLE`; without one nothing is reported and each message is new, since the
+            launcher may end any other rank before it has spoken.
         message: is cut at a thousand characters.
     """
     if board is None:
-        return rank == 0
+        return True
     message = message[:_MAX_MESSAGE]
     failure = RankFailure(rank=rank, exit_code=exit_code, code=code, message=message, monotonic_s=time.monotonic())
     try:

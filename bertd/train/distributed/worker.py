@@ -61,13 +61,11 @@ def main() -> int:
             # Perhaps of this rank only: the others learn of it only by its exit status.
             rank = os.environ.get("RANK", "0")
             remedy = 'lower batch.micro, or let it be "auto"'
-            return _report_failure(paths, DeviceMemoryError(f"rank {rank}: {reason}; {remedy}"), is_on_all_ranks=False)
+            return _report_failure(paths, DeviceMemoryError(f"rank {rank}: {reason}; {remedy}"))
         traceback.print_exc()
         if (failure := compiler_failure_reason(error)) is not None:
             remedy = 'set precision.kernels = "eager", or fix the compiler; the log has its traceback'
-            return _report_failure(
-                paths, DeviceError(f"the compiler failed: {failure}; {remedy}"), is_on_all_ranks=False
-            )
+            return _report_failure(paths, DeviceError(f"the compiler failed: {failure}; {remedy}"))
         return _report_unexpected(error)
     return 0
 
@@ -110,7 +108,7 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     leave_ranks(ranks)
 
 
-def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool = True) -> int:
+def _report_failure(paths: RunPaths, error: BertdError) -> int:
     """Report an error and return its exit status.
 
     Any rank reports to the runner, since the first to fail may be the only one that can; rank 0, the journal's writer,
@@ -118,8 +116,7 @@ def _report_failure(paths: RunPaths, error: BertdError, *, is_on_all_ranks: bool
     """
     rank, board = int(os.environ.get("RANK", "0")), os.environ.get(FAILURES_VARIABLE)
     code, message = type(error).__name__, str(error)
-    is_new = report_failure(board, rank=rank, exit_code=error.exit_code, code=code, message=message)
-    if is_new or (board is None and not is_on_all_ranks):
+    if report_failure(board, rank=rank, exit_code=error.exit_code, code=code, message=message):
         print_error(message)
     if rank == 0:
         try:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import Popen
@@ -29,6 +30,7 @@ from bertd.run.ledger import TICK_S, Ledger
 from bertd.run.machine.child_processes import start_child
 from bertd.run.paths import RunPaths
 from bertd.run.plan.measurements import Measurements, read_measurements
+from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, FailureBoard
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_text
@@ -110,15 +112,18 @@ class Rehearsal:
         environment = dict(os.environ)
         if self.visible_gpus is not None:
             environment["CUDA_VISIBLE_DEVICES"] = ",".join(self.visible_gpus)
-        with paths.log.open("wb") as log:
+        with paths.log.open("wb") as log, closing(FailureBoard()) as failures:
+            environment[FAILURES_VARIABLE] = failures.path
             ledger.begin()
             ranks = start_child(command, stdout=log, stderr=log, env=environment, start_new_session=True)
             try:
-                return self._follow(ranks, paths, ledger, recipe=recipe)
+                return self._follow(ranks, paths, ledger, failures, recipe=recipe)
             finally:
                 _kill(ranks)
 
-    def _follow(self, ranks: Popen[bytes], paths: RunPaths, ledger: Ledger, *, recipe: Recipe) -> list[JournalRecord]:
+    def _follow(
+        self, ranks: Popen[bytes], paths: RunPaths, ledger: Ledger, failures: FailureBoard, *, recipe: Recipe
+    ) -> list[JournalRecord]:
         """The records, once enough is measured or the time is over.
 
         Raises:
@@ -141,9 +146,9 @@ class Rehearsal:
             if has_ended:
                 if any(isinstance(record, StepRecord) for record in records):
                     return records
-                raise DeviceError(
-                    f"the rehearsal's ranks ended with status {ranks.returncode}: {_last_words(paths.log)}"
-                )
+                first = failures.first(exit_code=ranks.returncode)
+                words = first.message if first is not None else _last_words(paths.log)
+                raise DeviceError(f"the rehearsal's ranks ended with status {ranks.returncode}: {words}")
             num_steps = sum(isinstance(record, StepRecord) for record in records)
             is_measured = num_steps >= _MIN_STEP_RECORDS and stepping_since_s is not None
             if is_measured and now_s - (stepping_since_s or now_s) > self.measure_s:
