@@ -12,7 +12,7 @@ ACCELERATE ?= accelerate==1.15.0
 # Makes a client of the socket API's document, for a test.
 OPENAPI_GENERATOR ?= openapi-python-client==0.29.1
 # The trackers that metrics are written for, for their tests.
-TRACKERS ?= tensorboard==2.21.0 wandb==0.31.0 mlflow-skinny==3.17.2
+TRACKERS ?= tensorboard==2.21.0 wandb==0.31.0 mlflow-skinny==3.17.2 trackio==0.43.0
 BUDGET ?= 2min
 # Data set for bench-quality, bench-plan and bench-pretraining, by name or path.
 DATA   ?= wiki-books

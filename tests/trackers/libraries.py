@@ -16,7 +16,7 @@ FOLDER = Path(os.environ.get("BERTD_TRACKERS", Path(sys.prefix) / "apart" / "tra
 
 def environment(**variables: str) -> dict[str, str]:
     """With the libraries on the path, and none of the trackers' own variables."""
-    kept = {key: text for key, text in os.environ.items() if not key.startswith(("WANDB", "MLFLOW"))}
+    kept = {key: text for key, text in os.environ.items() if not key.startswith(("WANDB", "MLFLOW", "TRACKIO"))}
     return {**kept, "PYTHONPATH": os.pathsep.join([str(ROOT), str(FOLDER)]), **variables}
 
 
@@ -95,4 +95,12 @@ def history(name):
 
 points = {name: history(name) for name in run.data.metrics}
 print(json.dumps([run.info.run_name, run.info.status, run.data.params, points]))
+"""
+READ_TRACKIO = """
+import json, os, sys
+os.environ["TRACKIO_DIR"] = sys.argv[1]
+import trackio
+from trackio.sqlite_storage import SQLiteStorage
+[run] = trackio.Api().runs("bertd")
+print(json.dumps([run.name, run.config["optimizer"], SQLiteStorage.get_logs("bertd", run.name)]))
 """

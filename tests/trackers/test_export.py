@@ -23,6 +23,7 @@ from tests.run.plan.journals import make_recipe
 from tests.trackers.libraries import (
     READ_MLFLOW,
     READ_TENSORBOARD,
+    READ_TRACKIO,
     READ_WANDB,
     read_with,
     require_library,
@@ -163,7 +164,7 @@ def test_a_folder_without_a_journal_is_said(bertd: Bertd, tmp_path: Path) -> Non
     assert said.code == 65 and "no journal there" in said.err
 
 
-@pytest.mark.parametrize("format", ["tensorboard", "wandb", "mlflow"])
+@pytest.mark.parametrize("format", ["tensorboard", "wandb", "mlflow", "trackio"])
 def test_a_missing_package_is_named_with_the_line_that_installs_it(
     format: str, bertd: Bertd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,9 +181,9 @@ def test_no_tracker_is_imported_for_a_table(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from bertd.trackers import export;"
         f"export.export_metrics(Path({str(run)!r}), export.MetricsFormat.CSV, place=Path('7.csv'), points=None);"
-        "print([name for name in ('tensorboard', 'wandb', 'mlflow', 'torch', 'pyarrow') if name in sys.modules])"
+        "print(sys.modules.keys() & {'tensorboard', 'wandb', 'mlflow', 'trackio', 'torch', 'pyarrow'})"
     )
-    assert read_with(code, cwd=tmp_path) == "[]\n"
+    assert read_with(code, cwd=tmp_path) == "set()\n"
 
 
 def test_tensorboard_reads_every_point(tmp_path: Path) -> None:
@@ -232,6 +233,18 @@ def test_mlflow_has_every_point_and_the_recipe_in_its_file_store(tmp_path: Path)
     assert (name, status) == ("7-demo", "FINISHED")
     assert params["optimizer.kind"] == make_recipe().optimizer.kind
     assert [step for step, _ in points["train/loss"]][:5] == [record.step for record in steps[::every][:5]]
+
+
+def test_trackio_has_every_point_and_the_recipe_in_its_folder(tmp_path: Path) -> None:
+    require_library("trackio")
+    run = make_run(tmp_path / "7-demo", end())
+    folder = export_as("trackio", run, "--points", "200")
+    name, optimizer, points = json.loads(read_with(READ_TRACKIO, str(folder), cwd=tmp_path))
+    steps = steps_of(run)
+    kept = {record.step: record.loss for record in steps[:: -(-len(steps) // 200)]}
+    assert (name, optimizer["kind"]) == ("7-demo", make_recipe().optimizer.kind)
+    assert kept.items() <= {each["step"]: each["train/loss"] for each in points if "train/loss" in each}.items()
+    assert len([each for each in points if "validation/loss" in each]) == len(validations_of(run))
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ class Format(StrEnum):
     TENSORBOARD = "tensorboard"
     WANDB = "wandb"
     MLFLOW = "mlflow"
+    TRACKIO = "trackio"
 
 
 def export_metrics(
@@ -83,11 +84,12 @@ def _print_answer(answer: ExportAnswer) -> None:
     if answer.num_damaged_lines:
         print(f"  {format_count(answer.num_damaged_lines, 'damaged line')} of the journal left out")
     if hint := _NEXT.get(answer.format):
-        print(f"  {hint} {terminal_line(answer.place)}")
+        print(f"  {hint.format(terminal_line(answer.place))}")
 
 
 _NEXT = {
-    "tensorboard": "tensorboard --logdir",
-    "wandb": "wandb sync --sync-all, in",
-    "mlflow": "MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri",
+    "tensorboard": "tensorboard --logdir {}",
+    "wandb": "wandb sync --sync-all, in {}",
+    "mlflow": "MLFLOW_ALLOW_FILE_STORE=true mlflow ui --backend-store-uri {}",
+    "trackio": "TRACKIO_DIR={} trackio show --project bertd",
 }

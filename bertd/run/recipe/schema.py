@@ -467,9 +467,9 @@ class DevicesSection(RecipeSection):
 
 
 class TrackersSection(RecipeSection):
-    to: list[Literal["tensorboard", "wandb", "mlflow"]] = []
+    to: list[Literal["tensorboard", "wandb", "mlflow", "trackio"]] = []
     """Trackers that get the run's metrics as they are measured, from processes beside it that can neither stop nor slow
-    it. Each needs its package; wandb and mlflow read their own environment variables."""
+    it. Each needs its package; wandb, mlflow and trackio read their own environment variables."""
     every: Duration = "10s"
     """Charged time between two of the step records that they get; they get all validations."""
 

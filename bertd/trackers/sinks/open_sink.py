@@ -18,6 +18,7 @@ class MetricsFormat(StrEnum):
     TENSORBOARD = "tensorboard"
     WANDB = "wandb"
     MLFLOW = "mlflow"
+    TRACKIO = "trackio"
 
     @property
     def is_table(self) -> bool:
@@ -25,16 +26,15 @@ class MetricsFormat(StrEnum):
         return self in (MetricsFormat.CSV, MetricsFormat.PARQUET)
 
 
-_PACKAGES = {MetricsFormat.TENSORBOARD: "tensorboard", MetricsFormat.WANDB: "wandb", MetricsFormat.MLFLOW: "mlflow"}
-"""The module of each tracker; tables need nothing that bertd does not."""
+_TRACKERS = (MetricsFormat.TENSORBOARD, MetricsFormat.WANDB, MetricsFormat.MLFLOW, MetricsFormat.TRACKIO)
+"""Each needs the package of its name; tables need nothing that bertd does not."""
 
 
 def find_missing_package(format: MetricsFormat) -> str:
     """What is wrong and how to mend it, if the format's package is not installed; empty if it is."""
-    package = _PACKAGES.get(format)
-    if package is None or find_spec(package) is not None:
+    if format not in _TRACKERS or find_spec(format) is not None:
         return ""
-    return f"{format} needs the package {package}, which is not installed; pip install 'bertd[{format}]'"
+    return f"{format} needs the package {format}, which is not installed; pip install 'bertd[{format}]'"
 
 
 def open_sink(
@@ -77,3 +77,7 @@ def open_sink(
             from bertd.trackers.sinks.mlflow_run import MlflowRun
 
             return MlflowRun(place, run, reference=reference)
+        case MetricsFormat.TRACKIO:
+            from bertd.trackers.sinks.trackio_run import TrackioRun
+
+            return TrackioRun(place, run, reference=reference)
