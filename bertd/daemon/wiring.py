@@ -223,6 +223,7 @@ def build_services(
         states=devices.states,
         power=lambda: configuration.values.power,
         boot_id=boot_id(),
+        runner_pids=runners.pids,
     )
     views = Views(
         version=_version(paths, read_only=read_only),

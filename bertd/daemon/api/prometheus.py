@@ -110,6 +110,12 @@ _RUN_METRICS: tuple[_Metric[RunView], ...] = (
         is_counter=True,
     ),
     _Metric(
+        "bertd_run_cpu_energy_joules",
+        "The run's part of the energy of the CPU, estimated by its part of the CPU time.",
+        lambda run: None if run.energy is None or run.energy.cpu_kwh is None else run.energy.cpu_kwh * 3.6e6,
+        is_counter=True,
+    ),
+    _Metric(
         "bertd_run_disk_used_bytes",
         "What the run's folder takes on the disk, where a quota has it measured.",
         lambda run: None if run.disk is None else run.disk.used_bytes,

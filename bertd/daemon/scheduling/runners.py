@@ -90,6 +90,14 @@ class RunnerHandle:
         return not is_alive(self.identity)
 
     @property
+    def pid(self) -> int:
+        """As the kernel numbers it."""
+        if self.child is not None:
+            return self.child.pid
+        assert self.identity is not None
+        return self.identity.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None for a runner that is not a child, or has not exited."""
         return self.child.returncode if self.child is not None else None
@@ -160,6 +168,10 @@ class Runners:
             return False
         self._attach(job_id, RunnerHandle(identity=identity, pidfd=pidfd, child=None))
         return True
+
+    def pids(self) -> dict[int, int]:
+        """The process of each job's runner."""
+        return {job_id: handle.pid for job_id, handle in self.attached.items()}
 
     def terminate(self, job_id: int) -> None:
         """Send a runner SIGTERM: it has its ranks save, or ends its finetuning."""

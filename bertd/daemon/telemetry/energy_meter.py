@@ -1,4 +1,6 @@
-"""Add up the energy of each job's GPUs: from the cards' own counters, else from their power; never what was not seen.
+"""Add up the energy of each job: of its GPUs, and its part of the CPU; never what was not seen.
+
+Of GPUs from the cards' own counters, else from their power; of the CPU as bertd.daemon.telemetry.cpu_shares divides it.
 
 A counter tells the energy of all the time since the last look, also while no daemon ran, if the machine was not
 restarted meanwhile. Power is integrated from look to look. A GPU that several jobs share
@@ -14,6 +16,7 @@ from pathlib import Path
 
 from bertd.daemon.configuration.schema import PowerSection
 from bertd.daemon.process.journal_log import log_fields
+from bertd.daemon.telemetry.cpu_shares import CpuShares
 from bertd.daemon.telemetry.gpu_sampler import GpuState
 from bertd.errors import StorageError
 from bertd.jobs.store.database import Database
@@ -41,7 +44,7 @@ class _Look:
 
 
 class EnergyMeter:
-    """Holds the rows of the jobs that have GPUs, and saves them now and then, and when a job gives its GPUs back."""
+    """Holds the rows of the jobs that use energy, and saves them now and then, and when a job no longer does."""
 
     def __init__(
         self,
@@ -51,13 +54,18 @@ class EnergyMeter:
         states: Callable[[], Mapping[str, GpuState]],
         power: Callable[[], PowerSection],
         boot_id: str,
+        runner_pids: Callable[[], Mapping[int, int]] = dict,
+        cpu_shares: CpuShares | None = None,
     ) -> None:
+        """`runner_pids`: the process of each running job, of whose tree the CPU time is taken."""
         self._database = database
         self._queue = queue
         self._table = EnergyTable(database)
         self._states = states
         self._power = power
         self._boot_id = boot_id
+        self._runner_pids = runner_pids
+        self._cpu_shares = cpu_shares or CpuShares()
         self._rows: dict[int, EnergyRow] = {}
         self._looks: dict[tuple[int, str], _Look] = {}
         self._saved_s = 0.0
@@ -67,20 +75,22 @@ class EnergyMeter:
     def energy(self, job_id: int) -> JobEnergy | None:
         """What a job has used so far; None where nothing was measured."""
         row = self._rows.get(job_id) or self._table.of_job(job_id)
-        if row is None or row.measured_s == 0.0:
+        if row is None or row.measured_s == row.cpu_measured_s == 0.0:
             return None
-        price, kwh = self._power(), row.gpu_j / _J_PER_KWH
+        price, kwh = self._power(), (row.gpu_j + row.cpu_j) / _J_PER_KWH
         return JobEnergy(
             t=row.t,
-            gpu_kwh=kwh,
+            gpu_kwh=row.gpu_j / _J_PER_KWH,
             measured_s=row.measured_s,
             unmeasured_s=row.unmeasured_s,
+            cpu_kwh=row.cpu_j / _J_PER_KWH if row.cpu_measured_s else None,
+            cpu_measured_s=row.cpu_measured_s,
             cost=None if price.price is None else kwh * price.price,
             currency=None if price.price is None else price.currency,
         )
 
     def advance(self, *, now: float, now_s: float) -> None:
-        """Look at each GPU that a job has.
+        """Look at each GPU that a job has, and at the CPU time of the jobs.
 
         Args:
             now: seconds since the epoch.
@@ -91,7 +101,13 @@ class EnergyMeter:
         """
         leases, states = self._queue.leases(), self._states()
         held = {(lease.job_id, lease.device) for lease in leases.rows if lease.device in states}
-        given_back = {job_id for job_id in self._rows if all(job_id != id for id, _ in held)}
+        pids = self._runner_pids()
+        given_back = self._rows.keys() - {job_id for job_id, _ in held} - pids.keys()
+        for job_id, cpu in self._cpu_shares.advance(pids, now_s=now_s).items():
+            row = self._row(job_id, now=now)
+            self._rows[job_id] = replace(
+                row, t=now, cpu_j=row.cpu_j + cpu.joules, cpu_measured_s=row.cpu_measured_s + cpu.elapsed_s
+            )
         for job_id, gpu in sorted(held):
             self._look(job_id, gpu, states[gpu], share=1 / len(leases.holders_of(gpu)), now=now, now_s=now_s)
         self._is_first = False
@@ -101,8 +117,11 @@ class EnergyMeter:
             self._save(given_back)
             self._saved_s = now_s
 
+    def _row(self, job_id: int, *, now: float) -> EnergyRow:
+        return self._rows.get(job_id) or self._table.of_job(job_id) or EnergyRow(t=now)
+
     def _look(self, job_id: int, gpu: str, state: GpuState, *, share: float, now: float, now_s: float) -> None:
-        row = self._rows.get(job_id) or self._table.of_job(job_id) or EnergyRow(t=now)
+        row = self._row(job_id, now=now)
         before, reading = self._looks.get((job_id, gpu)), state.reading
         counter_j = None if reading is None else reading.energy_j
         power_w = None if reading is None else reading.power_w

@@ -221,6 +221,10 @@ CREATE TABLE job_software (
 """,
     # Of all settings of a sweep; empty for none.
     "ALTER TABLE sweeps ADD COLUMN group_name TEXT NOT NULL DEFAULT '';",
+    """
+ALTER TABLE job_energy ADD COLUMN cpu_j REAL NOT NULL DEFAULT 0;  -- estimated
+ALTER TABLE job_energy ADD COLUMN cpu_measured_s REAL NOT NULL DEFAULT 0; -- seconds over which cpu_j was estimated
+""",
 )
 """What makes each next version of the one before."""
 

@@ -37,8 +37,14 @@ class CpuEnergy:
             now_uj = _read_number(zone / "energy_uj")
             if now_uj is None:
                 return None
-            range_uj = _read_number(zone / "max_energy_range_uj") or 0
-            self._sum_uj += now_uj - before_uj if now_uj >= before_uj else now_uj + range_uj - before_uj
+            if now_uj < before_uj:
+                range_uj = _read_number(zone / "max_energy_range_uj")
+                if range_uj is None or range_uj < before_uj:
+                    # How far it had counted is unknown. It is counted on from here.
+                    self._last_uj[zone] = now_uj
+                    return None
+                before_uj -= range_uj
+            self._sum_uj += now_uj - before_uj
             self._last_uj[zone] = now_uj
         return self._sum_uj / 1e6
 

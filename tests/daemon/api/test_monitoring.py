@@ -54,7 +54,7 @@ def full_text() -> bytes:
     assert run.step is not None
     alert = AlertRecord(t=1.0, step=1, level="warning", code="spike", message="x")
     step = run.step.model_copy(update={"mfu": 0.4, "loss_scale": 8.0, "memory_bytes": 5})
-    energy = JobEnergy(t=1.0, gpu_kwh=2.0, measured_s=9.0, unmeasured_s=0.0)
+    energy = JobEnergy(t=1.0, gpu_kwh=2.0, measured_s=9.0, unmeasured_s=0.0, cpu_kwh=0.5)
     disk = DiskQuotaView(t=1.0, used_bytes=5, quota_bytes=10)
     budget = run.budget.model_copy(update={"reserve_s": 30.0, "remaining_s": 5.0, "projected_step": 9})
     forecast = ForecastRecord(

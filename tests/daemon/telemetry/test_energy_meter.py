@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from bertd.daemon.configuration.schema import PowerSection
+from bertd.daemon.telemetry.cpu_shares import CpuShares
 from bertd.daemon.telemetry.energy_meter import SAVE_EVERY_S, EnergyMeter
 from bertd.daemon.telemetry.gpu_sampler import GpuState, Health
 from bertd.jobs.store.database import Database
@@ -15,6 +17,7 @@ from bertd.jobs.store.queue import Job, Queue
 from bertd.records import GpuReading, JobKind, JobState
 from bertd.run.job_energy import read_job_energy
 from bertd.run.paths import JobPaths
+from tests.daemon.telemetry.test_cpu_shares import Machine
 
 KWH_J = 3.6e6
 
@@ -31,9 +34,21 @@ class Box:
         self.price = PowerSection(price=0.5, currency="EUR")
         self.meter = self.new_meter()
 
-    def new_meter(self, *, boot_id: str = "boot") -> EnergyMeter:
+    def new_meter(
+        self,
+        *,
+        boot_id: str = "boot",
+        cpu_shares: CpuShares | None = None,
+        runner_pids: Callable[[], Mapping[int, int]] = dict,
+    ) -> EnergyMeter:
         return EnergyMeter(
-            self.database, self.queue, states=lambda: self.states, power=lambda: self.price, boot_id=boot_id
+            self.database,
+            self.queue,
+            states=lambda: self.states,
+            power=lambda: self.price,
+            boot_id=boot_id,
+            cpu_shares=cpu_shares,
+            runner_pids=runner_pids,
         )
 
     def job(self, *gpus: str, parts: int = 1) -> int:
@@ -173,3 +188,24 @@ def test_a_damaged_counter_costs_only_what_was_used_without_a_daemon(box: Box, d
     box.look(1, counter_j=1000.0 + 3 * KWH_J)
     energy = box.meter.energy(job)
     assert energy is not None and energy.gpu_kwh == pytest.approx(2.0)
+
+
+def test_the_cpu_of_a_job_without_gpus_counts_too_and_is_in_the_cost(box: Box) -> None:
+    job = box.job()
+    machine = Machine(box.folder)
+    box.meter = box.new_meter(cpu_shares=machine.shares, runner_pids=lambda: {job: 7})
+    machine.spend(1, joules=0.0, p7=0.0)
+    box.advance()
+    assert box.meter.energy(job) is None
+    for _ in range(2):
+        box.now_s += SAVE_EVERY_S
+        machine.spend(SAVE_EVERY_S, joules=0.36, p7=1.0, other_s=1.0)
+        box.advance()
+    energy = box.meter.energy(job)
+    assert energy is not None and energy.cpu_kwh is not None and energy.cost is not None
+    assert (round(energy.cpu_kwh * KWH_J, 6), energy.gpu_kwh, energy.cpu_measured_s) == (0.36, 0.0, 2 * SAVE_EVERY_S)
+    assert energy.cost == energy.cpu_kwh * 0.5
+    assert read_job_energy(JobPaths(box.folder / f"run-{job}")) == energy
+    # It has ended: what was counted is in the queue.
+    box.meter = box.new_meter()
+    assert box.meter.energy(job) == energy

@@ -24,6 +24,9 @@ class EnergyRow:
     """Of the counters: the driver begins them again."""
     counters_j: dict[str, float] = field(default_factory=dict)
     """By GPU, while the job has it."""
+    cpu_j: float = 0.0
+    cpu_measured_s: float = 0.0
+    """Seconds of the job over which `cpu_j` was estimated."""
 
 
 class EnergyTable:
@@ -35,7 +38,9 @@ class EnergyTable:
     def of_job(self, job_id: int) -> EnergyRow | None:
         """None where nothing was noted."""
         row = self._database.execute(
-            "SELECT t, gpu_j, measured_s, unmeasured_s, boot_id, counters_j FROM job_energy WHERE job_id = ?", (job_id,)
+            "SELECT t, gpu_j, measured_s, unmeasured_s, boot_id, counters_j, cpu_j, cpu_measured_s"
+            " FROM job_energy WHERE job_id = ?",
+            (job_id,),
         ).fetchone()
         if row is None:
             return None
@@ -44,11 +49,11 @@ class EnergyTable:
     def put(self, job_id: int, row: EnergyRow) -> None:
         """Replace a job's row, within the caller's transaction."""
         self._database.execute(
-            "INSERT OR REPLACE INTO job_energy (job_id, t, gpu_j, measured_s, unmeasured_s, boot_id, counters_j)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO job_energy (job_id, t, gpu_j, measured_s, unmeasured_s, boot_id, counters_j,"
+            " cpu_j, cpu_measured_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 *(job_id, row.t, row.gpu_j, row.measured_s, row.unmeasured_s, row.boot_id),
-                json.dumps(row.counters_j),
+                *(json.dumps(row.counters_j), row.cpu_j, row.cpu_measured_s),
             ),
         )
 
