@@ -17,6 +17,7 @@ from typing import cast
 
 from bertd.records import JobState
 from tests.tui.fake_feed import NOW, FakeFeed
+from tests.tui.settled import settled
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.drawing.glyphs import ASCII
@@ -86,8 +87,7 @@ async def draw(picture: Picture) -> str:
     app = Dashboard(picture.make_feed(), options=picture.options)
     async with app.run_test(size=picture.size) as pilot:
         await app.action_show_view(picture.view)
-        await pilot.pause()
-        await app.workers.wait_for_complete()
+        await settled(pilot)
         await pilot.press(*picture.keys)
         app.show_newest()
         await pilot.pause()

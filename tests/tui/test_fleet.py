@@ -16,6 +16,7 @@ from tests.cli.fake_daemon import FakeDaemon
 from tests.ssh_server import SshServer, write_program
 from tests.tui.fake_feed import FakeFeed, simulated_snapshot
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tests.tui.settled import settled
 from tests.tui.terminal import Terminal
 from tests.waiting import PATIENCE_S
 from tui import feed as feed_module
@@ -61,7 +62,7 @@ async def test_the_fleet_has_a_line_for_each_daemon_and_enter_shows_one() -> Non
         await refreshed(pilot)
         assert screen_lines(app)[0].startswith(" bertd far  3-far")
         await pilot.press("c", "right", "enter")
-        await app.workers.wait_for_complete()
+        await settled(pilot)
     assert ("checkpoint", 12) in far.asked and not near.asked
     assert near.is_closed and far.is_closed
 

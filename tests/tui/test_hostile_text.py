@@ -16,6 +16,7 @@ from bertd.errors import TransitionError
 from tests.cli.fake_daemon import FakeDaemon
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_segments, screen_text
+from tests.tui.settled import settled
 from tests.tui.terminal import Terminal
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
@@ -74,10 +75,10 @@ async def test_no_panel_and_no_dialog_shows_a_control_character(size: tuple[int,
             await pilot.press("escape")
         for key in "2451":
             await pilot.press(key)
-            await app.workers.wait_for_complete()
+            await settled(pilot)
             await _assert_clean(pilot, app)
         await pilot.press("p")
-        await app.workers.wait_for_complete()
+        await settled(pilot)
         await _assert_clean(pilot, app)
         feed.lose(silent_s=1.0)
         feed.current = feed.current.__class__(

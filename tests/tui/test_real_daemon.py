@@ -14,6 +14,7 @@ from bertd.records import JobState
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tests.tui.settled import settled
 from tests.waiting import PATIENCE_S
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
@@ -103,9 +104,7 @@ async def test_a_refusal_of_the_daemon_is_shown(box: DaemonBox) -> None:
         await _until(feed, _is_in(JobState.RUNNING))
         await refreshed(pilot)
         app._send_request("release", lambda: feed.release(job.id))
-        await pilot.pause()
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await settled(pilot)
         assert f"release: job {job.id}: cannot release while it is running" in screen_text(app)
         await pilot.press("f")
         await pilot.pause()

@@ -14,6 +14,7 @@ from bertd.errors import StorageError
 from bertd.records import JobKind, JobState, ScoreRecord
 from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import assert_like_snapshot, refreshed, screen_lines, screen_text
+from tests.tui.settled import settled
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.screens.polling import PollingScreen
@@ -26,12 +27,6 @@ def _dashboard(feed: FakeFeed) -> Dashboard:
     return Dashboard(feed, options=DisplayOptions())
 
 
-async def _settled(pilot: Pilot[None]) -> None:
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
 def _row(app: Dashboard, text: str) -> str:
     return next(one for one in screen_lines(app) if text in one)
 
@@ -40,7 +35,7 @@ async def test_the_queue_equals_its_snapshot() -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down")
-        await _settled(pilot)
+        await settled(pilot)
         assert_like_snapshot(screen_text(app), "queue-110x30")
 
 
@@ -48,14 +43,14 @@ async def test_a_pretraining_in_the_queue_says_what_it_computes_with_and_why() -
     app = _dashboard(FakeFeed())
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.press("2")
-        await _settled(pilot)
+        await settled(pilot)
         words = " ".join(screen_text(app).split())
         assert "kernels compile measured here in sequences/s of one rank, 32 a pass: compile 138.4, eager" in words
         assert "attention memory-efficient, math timed here, forward and backward: memory-efficient 0.81" in words
         assert "batch 8 ranks x 32 sequences x 16 the fastest, in sequences/s of one rank: 8: 117.0" in words
         assert "#10 finetune └ cola" in words
         await pilot.press("down")
-        await _settled(pilot)
+        await settled(pilot)
         assert "kernels" not in screen_text(app)
 
 
@@ -64,12 +59,12 @@ async def test_keys_act_on_the_chosen_job() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2")
-        await _settled(pilot)
+        await settled(pilot)
         await pilot.press("down", "H", "tab", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [("hold", 13)]
         await pilot.press("end", "up", "up", "R", "tab", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [("hold", 13), ("release", 15)]
 
 
@@ -78,7 +73,7 @@ async def test_presses_of_u_within_a_second_add_up_and_the_answer_has_the_number
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down", "u", "u", "u", "d")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [(f"priority {priority}", 13) for priority in (1, 2, 3, 2)]
         assert "priority 2" in screen_lines(app)[-1]
 
@@ -88,12 +83,12 @@ async def test_stopping_a_finetuning_asks_for_its_name_and_warns_that_it_is_canc
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down", "down", "S")
-        await _settled(pilot)
+        await settled(pilot)
         assert "Stop job 14, mrpc?" in screen_text(app)
         assert "The job is cancelled" in screen_text(app)
         app.screen.query_one(Input).value = "mrpc"
         await pilot.press("enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [("stop", 14)]
 
 
@@ -102,7 +97,7 @@ async def test_the_cursor_stays_with_its_job_when_the_order_changes() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down")
-        await _settled(pilot)
+        await settled(pilot)
         assert _row(app, "#13").lstrip().startswith(">")
         urgent = feed.status.jobs[-1].model_copy(update={"id": 20, "state": JobState.QUEUED, "priority": 9})
         feed.change_jobs([*feed.status.jobs, urgent])
@@ -116,11 +111,11 @@ async def test_the_cursor_moves_off_a_job_that_left_the_queue_before_any_key_can
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down")
-        await _settled(pilot)
+        await settled(pilot)
         feed.change_jobs([job for job in feed.status.jobs if job.id != 13])
         app._snapshot = feed.current
         await pilot.press("p")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == []
 
 
@@ -131,14 +126,14 @@ async def test_a_long_queue_scrolls_with_the_cursor() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2")
-        await _settled(pilot)
+        await settled(pilot)
         assert "#199" not in screen_text(app)
         await pilot.press("end")
-        await _settled(pilot)
+        await settled(pilot)
         assert _row(app, "#199").lstrip().startswith(">")
         assert "Job 199" in screen_text(app)
         await pilot.press("home")
-        await _settled(pilot)
+        await settled(pilot)
         assert _row(app, "#100").lstrip().startswith(">")
 
 
@@ -148,7 +143,7 @@ async def test_an_empty_queue_says_so_and_keys_do_nothing() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down", "H")
-        await _settled(pilot)
+        await settled(pilot)
         assert "empty" in screen_text(app)
         assert feed.asked == []
 
@@ -184,7 +179,7 @@ async def test_scores_are_one_row_for_each_task_and_export_newest_first() -> Non
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("3")
-        await _settled(pilot)
+        await settled(pilot)
         lines = screen_lines(app)
     assert lines[2].startswith(" 12-large/step-2") and lines[5].startswith(" 12-large/step-1")
     setting = "0.5000 5e-05 / 32 / 3"
@@ -207,7 +202,7 @@ async def test_scores_of_several_exports_are_shown_against_the_budget_and_grids_
     app = _dashboard(feed)
     async with app.run_test(size=(110, 50)) as pilot:
         await pilot.press("3")
-        await _settled(pilot)
+        await settled(pilot)
         text = screen_text(app)
     assert "grid #40" in text and "25 %  9 of 36 trials, 1m 00s left" in text
     assert "Against the budget" in text and "10 %" in text and "21 %" in text
@@ -218,7 +213,7 @@ async def test_no_scores_say_how_to_get_some() -> None:
     app = _dashboard(FakeFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("3")
-        await _settled(pilot)
+        await settled(pilot)
         assert "none yet; f queues a finetuning" in screen_text(app)
 
 
@@ -228,7 +223,7 @@ async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> No
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         assert "Log of job 12" in screen_text(app)
         assert screen_lines(app)[-2].strip() == "line 99"
         feed.logs[12] += b"line 100\nhalf a li"
@@ -239,7 +234,7 @@ async def test_the_log_follows_its_end_and_stands_still_while_it_is_read() -> No
         await _asked_again(pilot)
         assert screen_lines(app)[2].strip() == "line 0"
         await pilot.press("end")
-        await _settled(pilot)
+        await settled(pilot)
         assert screen_lines(app)[-2].strip() == "half a line"
 
 
@@ -248,7 +243,7 @@ async def _asked_again(pilot: Pilot[None]) -> None:
     screen = pilot.app.screen
     assert isinstance(screen, PollingScreen)
     screen.poll()
-    await _settled(pilot)
+    await settled(pilot)
 
 
 async def test_a_long_log_begins_at_its_end_and_says_which_part_it_shows() -> None:
@@ -257,7 +252,7 @@ async def test_a_long_log_begins_at_its_end_and_says_which_part_it_shows() -> No
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked[0] == ("log", (12, -65_536))
         assert screen_lines(app)[-2].strip() == "line 0049999"
         assert screen_lines(app)[1].rstrip().endswith("the last 64 KiB of 635 KiB")
@@ -269,7 +264,7 @@ async def test_a_log_can_be_read_back_to_its_start_without_a_torn_a_missing_or_a
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         seen: list[str] = []
         for _ in range(4):
             await pilot.press("pageup")
@@ -277,15 +272,15 @@ async def test_a_log_can_be_read_back_to_its_start_without_a_torn_a_missing_or_a
         view = app.screen.query_one(LogPane)
         while view.window.start > 0:
             view.action_move(-10_000)
-            await _settled(pilot)
+            await settled(pilot)
         numbers = [int(text.split()[1]) for _, text in view.window.whole_lines()]
         assert numbers == list(range(len(numbers)))
         await pilot.press("g")
-        await _settled(pilot)
+        await settled(pilot)
         assert _log_rows(app)[0] == "line 0000000"
         assert "G follows" in screen_lines(app)[1]
         await pilot.press("G")
-        await _settled(pilot)
+        await settled(pilot)
         assert _log_rows(app)[-1] == "line 0019999"
 
 
@@ -295,14 +290,14 @@ async def test_g_in_a_log_larger_than_the_window_goes_to_its_first_line_and_read
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         await pilot.press("g")
-        await _settled(pilot)
+        await settled(pilot)
         assert _log_rows(app)[0] == "line 0000000"
         view = app.screen.query_one(LogPane)
         before = view.window.end
         view.action_move(1_000_000)
-        await _settled(pilot)
+        await settled(pilot)
         assert view.window.end > before
         assert "more below, G follows" in screen_lines(app)[1]
 
@@ -313,7 +308,7 @@ async def test_a_log_that_grows_faster_than_it_can_be_read_is_shown_at_its_end_w
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         feed.logs[12] += b"".join(b"line %07d\n" % number for number in range(200_000))
         await _asked_again(pilot)
         assert _log_rows(app)[-1] == "line 0199999"
@@ -334,7 +329,7 @@ async def test_two_polls_at_once_do_not_repeat_a_line() -> None:
                 screen.poll()
             await pilot.press("1")
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         await _asked_again(pilot)
         assert [row for row in _log_rows(app) if row] == [f"line {number}" for number in range(7)]
 
@@ -346,7 +341,7 @@ async def test_a_long_line_is_wrapped_and_none_of_it_is_lost() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         rows = _log_rows(app)
         assert "".join(rows[1:8]).replace(" ", "") == long.replace(" ", "")
         assert "".join(rows).count("漢") == 81
@@ -358,16 +353,16 @@ async def test_a_search_in_the_log_goes_to_its_matches_and_n_and_shift_n_go_on()
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         await pilot.press("slash", *"line 1", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert "111 rows with 'line 1' in this part" in screen_lines(app)[1]
         first = _log_rows(app)[0]
         await pilot.press("N")
-        await _settled(pilot)
+        await settled(pilot)
         assert _log_rows(app)[0] == f"line {int(first.split()[1]) - 1}"
         await pilot.press("n")
-        await _settled(pilot)
+        await settled(pilot)
         assert _log_rows(app)[0] == first
         assert [asked for asked in feed.asked if asked[0] != "log"] == []
 
@@ -378,12 +373,12 @@ async def test_a_filter_shows_only_the_lines_with_its_text_until_escape(view: st
     app = _dashboard(FakeFeed())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(view, "slash", *text, "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert shown in screen_text(app)
         assert not any(hidden in one for one in screen_lines(app)[2:])
         assert re.search(r"^ / .* \d+ of \d+$", screen_text(app), re.MULTILINE)
         await pilot.press("slash", "escape")
-        await _settled(pilot)
+        await settled(pilot)
         assert any(hidden in one for one in screen_lines(app)[2:])
 
 
@@ -397,7 +392,7 @@ async def test_a_truncated_log_is_read_again() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         feed.logs[12] = b"new\n"
         await _asked_again(pilot)
         await _asked_again(pilot)
@@ -411,7 +406,7 @@ async def test_l_in_the_queue_shows_the_log_of_the_chosen_job() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("2", "down", "l")
-        await _settled(pilot)
+        await settled(pilot)
         assert "Log of job 13" in screen_text(app)
         assert "of the finetuning" in screen_text(app)
 
@@ -425,7 +420,7 @@ async def test_a_log_that_cannot_be_read_says_why() -> None:
     app = _dashboard(_NoLog())
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         assert "cannot read: Input/output error" in screen_text(app)
 
 
@@ -435,7 +430,7 @@ async def test_an_escape_sequence_in_a_log_is_shown_as_text() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         assert "\\x1b]0;mine\\x07 red" in screen_text(app)
 
 
@@ -457,11 +452,11 @@ async def test_events_follow_the_newest_and_leave_out_steps() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("5")
-        await _settled(pilot)
+        await settled(pilot)
         assert _row(app, "> ").endswith("number 200")
         assert "number 199" not in screen_text(app)
         await pilot.press("home")
-        await _settled(pilot)
+        await settled(pilot)
         assert screen_lines(app)[2].endswith("number 2")
 
 
@@ -476,10 +471,10 @@ async def test_enter_on_an_event_shows_its_step_on_the_curves_and_says_so_where_
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("5", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert app.current_mode == "events"
         await pilot.press("up", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert app.current_mode == "run"
 
 
@@ -490,10 +485,10 @@ async def test_l_on_an_event_shows_the_log_from_its_time_on() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("5", "l")
-        await _settled(pilot)
+        await settled(pilot)
         assert screen_lines(app)[2].strip() == "line 03000"
         await pilot.press("up")
-        await _settled(pilot)
+        await settled(pilot)
         assert screen_lines(app)[2].strip() == "line 02999"
 
 
@@ -503,17 +498,17 @@ async def test_a_log_can_be_read_by_rank_and_by_level() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("4")
-        await _settled(pilot)
+        await settled(pilot)
         await pilot.press("r", "r")
-        await _settled(pilot)
+        await settled(pilot)
         assert [one.strip() for one in screen_lines(app)[2:5]] == ["rank 3: starts", "[rank3]: RuntimeError: CUDA", ""]
         assert "only rank 3" in screen_lines(app)[1]
         await pilot.press("r", "e")
-        await _settled(pilot)
+        await settled(pilot)
         shown = [one.strip() for one in screen_lines(app)[2:5]]
         assert shown == ["[rank3]: RuntimeError: CUDA", "WARNING slow disk", ""]
         await pilot.press("e", "e", "r", "e")
-        await _settled(pilot)
+        await settled(pilot)
         assert "no line of rank 0, warnings and errors" in screen_text(app)
 
 
@@ -522,5 +517,5 @@ async def test_every_view_can_be_reached_and_left_by_its_number() -> None:
     async with app.run_test(size=SIZE) as pilot:
         for key, heading in (("2", "Queue"), ("3", "Scores"), ("4", "Log of job 12"), ("5", "Events"), ("1", "Loss")):
             await pilot.press(key)
-            await _settled(pilot)
+            await settled(pilot)
             assert any(one.strip().startswith(heading) for one in screen_lines(app))

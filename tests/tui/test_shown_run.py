@@ -8,6 +8,7 @@ from bertd.api.models import RunView
 from bertd.records import JobState
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tests.tui.settled import settled
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.panels import header
@@ -74,13 +75,12 @@ async def test_enter_in_the_queue_opens_any_run_for_good() -> None:
     app = Dashboard(feed, options=DisplayOptions())
     async with app.run_test(size=(110, 30)) as pilot:
         await pilot.press("2")
-        await pilot.pause()
-        await pilot.app.workers.wait_for_complete()
+        await settled(pilot)
         await refreshed(pilot)
         await pilot.press("end")
         assert any(one.strip().startswith(">") and "#3 " in one for one in screen_lines(app))
         await pilot.press("enter")
-        await pilot.app.workers.wait_for_complete()
+        await settled(pilot)
         await refreshed(pilot)
         assert "3-run" in screen_lines(app)[0]
         assert "✓ done" in screen_lines(app)[0]
@@ -101,8 +101,7 @@ async def test_a_run_that_cannot_be_opened_says_why() -> None:
     app = Dashboard(feed, options=DisplayOptions())
     async with app.run_test(size=(110, 30)) as pilot:
         await pilot.press("2", "enter")
-        await pilot.app.workers.wait_for_complete()
-        await pilot.pause()
+        await settled(pilot)
         assert "99-deleted: no such run" in screen_text(app)
 
 

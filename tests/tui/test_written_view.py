@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from bertd.api.models import SeriesView
 from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import screen_text
+from tests.tui.settled import settled
 from tests.tui.test_hostile_text import _hostile_feed
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
@@ -28,8 +29,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 async def _write(app: Dashboard, pilot: Pilot[None], keys: str) -> None:
     for key in keys:
         await pilot.press(key)
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await settled(pilot)
 
 
 def _rows(folder: Path, view: str) -> list[list[str]]:

@@ -6,6 +6,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from tests.tui.fake_feed import FakeFeed
+from tests.tui.settled import settled
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 
@@ -13,13 +14,6 @@ from tui.display_options import DisplayOptions
 def dashboard(feed: FakeFeed, *, is_readonly: bool = False) -> Dashboard:
     """The dashboard with a fake daemon."""
     return Dashboard(feed, options=DisplayOptions(is_readonly=is_readonly))
-
-
-async def settled(pilot: Pilot[None]) -> None:
-    """Wait until the request of a key has been answered."""
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
 
 
 async def fill(pilot: Pilot[None], **values: str) -> None:

@@ -6,9 +6,10 @@ import pytest
 
 from bertd.errors import DaemonBusyError
 from bertd.records import JobState, PauseKind
-from tests.tui.actions.pilot_actions import dashboard, said, settled
+from tests.tui.actions.pilot_actions import dashboard, said
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_text
+from tests.tui.settled import settled
 from tui.actions.action_costs import CostRow, checkpoint_costs, pause_costs, resume_costs, stop_costs
 from tui.widgets.cost_table import CostTable
 

@@ -18,6 +18,7 @@ from bertd.errors import CorpusError, TransitionError
 from bertd.records import JobState, PauseKind
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
+from tests.tui.settled import settled
 from tests.waiting import PATIENCE_S
 from tui.actions.keys import APP_KEYS, CHART_KEYS, COMPARE_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
 from tui.dashboard import Dashboard
@@ -34,19 +35,12 @@ def _dashboard(feed: FakeFeed, *, is_readonly: bool = False) -> Dashboard:
     return Dashboard(feed, options=DisplayOptions(is_readonly=is_readonly))
 
 
-async def _settled(pilot: Pilot[None]) -> None:
-    """Wait until the request of a key has been answered."""
-    await pilot.pause()
-    await pilot.app.workers.wait_for_complete()
-    await pilot.pause()
-
-
 async def _choose(pilot: Pilot[None], key: str) -> None:
     """Press the key of an action and confirm it."""
     await pilot.press(key)
     assert isinstance(pilot.app.screen, ConfirmDialog)
     await pilot.press("tab", "enter")
-    await _settled(pilot)
+    await settled(pilot)
 
 
 def _said(app: Dashboard) -> str:
@@ -110,7 +104,7 @@ async def test_a_readonly_view_sends_no_request() -> None:
     app = _dashboard(feed, is_readonly=True)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("p", "c", "f", "S")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == []
         assert app.screen is app.screen_stack[0]
         assert "read-only" in _said(app)
@@ -123,7 +117,7 @@ async def test_without_a_run_a_key_says_so() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("c")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == []
         assert _said(app) == "There is no job to act on."
 
@@ -135,12 +129,12 @@ async def test_stop_needs_the_runs_name() -> None:
         await pilot.press("S")
         assert isinstance(app.screen, StopDialog)
         await pilot.press("y", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == []
         assert "That is not it; type academic-large, or 12." in screen_text(app)
         app.screen.query_one(Input).value = "academic-large"
         await pilot.press("enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [("stop", 12)]
 
 
@@ -149,7 +143,7 @@ async def test_escape_keeps_the_run_running() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("S", "escape")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == []
         assert app.screen is app.screen_stack[0]
 
@@ -158,7 +152,7 @@ async def _fill(pilot: Pilot[None], **values: str) -> None:
     for field, value in values.items():
         pilot.app.screen.query_one(f"#{field}", Input).value = value
     await pilot.press("enter")
-    await _settled(pilot)
+    await settled(pilot)
 
 
 async def test_the_form_queues_a_finetuning(tmp_path: Path) -> None:
@@ -258,10 +252,10 @@ async def test_the_palette_acts() -> None:
             while [str(option.prompt).splitlines()[0] for option in found.options] != ["Checkpoint"]:
                 await pilot.pause()
         await pilot.press("enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert isinstance(app.screen, ConfirmDialog)
         await pilot.press("tab", "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert ("checkpoint", 12) in feed.asked
 
 
@@ -353,8 +347,8 @@ async def test_a_pasted_text_never_acts(view: str) -> None:
         for text in ("please pause the run\n", "cu", "uP\n\n", "HRH\tR\n"):
             await pilot.press(view)
             _send_at_once(app, text)
-            await _settled(pilot)
-            await _settled(pilot)
+            await settled(pilot)
+            await settled(pilot)
             assert _acted(feed) == [], text
             assert app._exit is False, text
 
@@ -366,7 +360,7 @@ async def test_a_bracketed_paste_never_acts() -> None:
         await pilot.press("2")
         assert app._driver is not None
         app._driver.send_message(events.Paste("p\tc\tS\nuuu"))
-        await _settled(pilot)
+        await settled(pilot)
         assert _acted(feed) == []
         assert not isinstance(app.screen, ModalScreen)
 
@@ -379,7 +373,7 @@ async def test_typed_letters_and_ends_of_line_do_not_act_either(view: str) -> No
         await pilot.press(view)
         for letter in "pPcHR":
             await pilot.press(letter, "x", letter, "enter")
-            await _settled(pilot)
+            await settled(pilot)
         assert _acted(feed) == []
         assert not isinstance(app.screen, ModalScreen)
 
@@ -391,7 +385,7 @@ async def test_a_search_takes_the_letters_that_act() -> None:
         for view in "1245":
             await pilot.press(view)
             _send_at_once(app, "/step cup")
-            await _settled(pilot)
+            await settled(pilot)
             assert isinstance(app.focused, Input), view
             assert app.focused.value == "step cup"
             await pilot.press("escape")
@@ -405,10 +399,10 @@ async def test_keys_typed_ahead_reach_the_dialog_that_the_first_one_opens() -> N
     async with app.run_test(size=SIZE) as pilot:
         await pilot.pause()
         _send_at_once(app, "Sacademic-large")
-        await _settled(pilot)
+        await settled(pilot)
         assert app.screen.query_one(Input).value == "academic-large"
         await pilot.press("enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [("stop", 12)]
 
 
@@ -418,7 +412,7 @@ async def test_a_tab_typed_ahead_goes_to_the_next_field() -> None:
         await pilot.press("f")
         app.screen.query_one("#task", Input).value = ""
         _send_at_once(app, "rte\t/data/glue\t")
-        await _settled(pilot)
+        await settled(pilot)
         assert app.screen.query_one("#task", Input).value == "rte"
         assert app.screen.query_one("#data", Input).value == "/data/glue"
         assert app.focused is app.screen.query_one("#preset", Input)
@@ -430,7 +424,7 @@ async def test_stop_takes_the_number_the_run_id_or_the_name(typed: str) -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("S", *typed, "enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert feed.asked == [("stop", 12)]
 
 
@@ -445,7 +439,7 @@ async def test_a_refused_form_stays_with_what_was_typed() -> None:
         assert "/data/glue/MRPC: no such folder" in screen_text(app)
         feed.refusal = None
         await pilot.press("enter")
-        await _settled(pilot)
+        await settled(pilot)
         assert not isinstance(app.screen, FinetuneForm)
         assert [verb for verb, _ in feed.asked] == ["submit", "submit"]
 
@@ -475,7 +469,7 @@ async def test_a_key_that_the_state_forbids_says_why_and_asks_nothing() -> None:
             await pilot.press("escape")
             assert _said(app) == "", key
             await pilot.press(key)
-            await _settled(pilot)
+            await settled(pilot)
             assert "is done" in _said(app), key
             assert feed.asked == []
             assert not isinstance(app.screen, ModalScreen)
@@ -487,7 +481,7 @@ async def test_without_the_daemon_a_key_says_so_and_sends_nothing() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press("p")
-        await _settled(pilot)
+        await settled(pilot)
         assert "No daemon answers, so nothing was done" in _said(app)
         assert feed.asked == []
 

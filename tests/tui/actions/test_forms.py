@@ -10,9 +10,10 @@ from bertd.api.models import SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.errors import BudgetError
 from bertd.records import BudgetRequest, BudgetUnit, JobState, PauseKind, Preset
 from tests.run.data_sets import write_manifest
-from tests.tui.actions.pilot_actions import dashboard, fill, said, settled
+from tests.tui.actions.pilot_actions import dashboard, fill, said
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_text
+from tests.tui.settled import settled
 from tui.screens.forms.budget import BudgetForm, budget_costs
 from tui.screens.forms.finetune import FinetuneForm
 from tui.screens.forms.new_run import NewRunForm
@@ -67,7 +68,8 @@ async def test_the_costs_follow_what_is_typed() -> None:
         assert isinstance(form, FinetuneForm)
         form.query_one("#data").value = "/d"  # type: ignore[attr-defined]  # An Input.
         form.query_one("#preset").value = "paper"  # type: ignore[attr-defined]
-        await form.estimate().wait()
+        form.estimate()
+        await settled(pilot)
         (grid, charged) = form.query_one(CostTable).rows
         assert grid.text.startswith("120 trials, about ")
         assert charged.text == "nothing: it waits for free devices"
@@ -172,7 +174,8 @@ async def test_a_new_run_shows_its_plan_and_is_queued(tmp_path: Path) -> None:
         assert isinstance(form, NewRunForm)
         for field, value in {"recipe": "demo", "data": str(tmp_path), "budget": "500steps", "name": "mine"}.items():
             form.query_one(f"#{field}").value = value  # type: ignore[attr-defined]  # An Input.
-        await form.estimate().wait()
+        form.estimate()
+        await settled(pilot)
         rows = {row.label: row.text for row in form.query_one(CostTable).rows}
         assert rows["budget"] == "500 steps"
         assert rows["steps"].startswith("500 steps")
@@ -210,7 +213,8 @@ async def test_a_run_that_cannot_be_is_refused_in_the_form(
         form = app.screen
         assert isinstance(form, NewRunForm)
         await fill(pilot, **values)
-        await form.estimate().wait()
+        form.estimate()
+        await settled(pilot)
         # On the screen a long folder may part any of these words.
         message = form.query_one(FormError)
         assert problem in str(message.content)

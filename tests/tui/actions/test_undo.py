@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bertd.records import JobState
-from tests.tui.actions.pilot_actions import dashboard, said, settled
+from tests.tui.actions.pilot_actions import dashboard, said
 from tests.tui.fake_feed import FakeFeed
+from tests.tui.settled import settled
 from tui.actions.allowed_actions import Action
 from tui.actions.undo import undo_of_action
 
