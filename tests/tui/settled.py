@@ -12,8 +12,8 @@ from tests.waiting import PATIENCE_S
 async def settled(pilot: Pilot[None]) -> None:
     """Let the workers end, and show what they brought.
 
-    Not by `workers.wait_for_complete`: it raises when a newer worker has taken the place of one that it waits for, which
-    on a busy machine is a matter of chance.
+    Not by `workers.wait_for_complete`: it raises when a newer worker has taken the place of one that it waits for, a
+    matter of chance on a busy machine.
     """
     await pilot.pause()
     end_s = time.monotonic() + PATIENCE_S
