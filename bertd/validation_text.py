@@ -111,7 +111,9 @@ def _describe_mistake(detail: object, *, name: str, model: type[BaseModel]) -> s
         what = f"key {location[-1]!r} is missing" if len(location) > 1 else "the section is missing"
         return f"{section}: {what}; add it"
     if len(location) > 1:
-        return f"{section}: {location[1]} = {reprlib.repr(detail['input'])}: {message}"
+        # Of a value that is itself a table, the key in it: pydantic gives the form of the value before it.
+        within = location[3:4] if detail["loc"][2:3] == ("weights",) else []
+        return f"{section}: {'.'.join([location[1], *within])} = {reprlib.repr(detail['input'])}: {message}"
     return f"{section}: {message}"
 
 

@@ -116,6 +116,8 @@ def _section_model(annotation: object) -> type[BaseModel]:
 def _text(value: object) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{name} = {_text(one)}' for name, one in value.items())}}}"
     if isinstance(value, (list, tuple)):
         return f"[{', '.join(map(_text, value))}]"
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)

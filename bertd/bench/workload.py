@@ -13,11 +13,11 @@ from torch import Tensor
 
 from bertd.data.batches.batches import TrainBatches
 from bertd.data.batches.masking import IGNORE_INDEX
-from bertd.data.batches.rows import open_sequences
-from bertd.data.dataset.shards import DataSet
+from bertd.data.batches.mixed_sequences import open_mixture
+from bertd.data.dataset.mixture import DataMixture
 from bertd.model.encoder import EncoderConfig
 from bertd.model.flops import training_flops
-from bertd.run.paths import find_data_set
+from bertd.run.recipe.mixture_text import find_data_sets
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import MIN_TIMED_SEQUENCES, AttentionChoice, choose_attention
 from bertd.train.autotune.attention_workload import AttentionWorkload
@@ -72,7 +72,7 @@ class Workload:
     """The work of one update, the same for all contenders."""
 
     recipe: Recipe
-    dataset: DataSet | None
+    dataset: DataMixture | None
     """None for synthetic tokens."""
     config: EncoderConfig
     sequence_length: int
@@ -123,7 +123,7 @@ def plan_workload(recipe: Recipe, *, device: torch.device, num_sequences: int, i
         vocab_size = SYNTHETIC_VOCABULARY
         batch = make_synthetic_batch(num_sequences, length=length, predictions=predictions, vocab_size=vocab_size)
     else:
-        dataset = DataSet.open(find_data_set(recipe.data.shards))
+        dataset = DataMixture.open(find_data_sets(recipe.data.shards))
         vocab_size = dataset.vocabulary.size
         batch = _read_batch(recipe, dataset, num_sequences)
     config = encoder_config(recipe, vocab_size=vocab_size)
@@ -185,12 +185,12 @@ def make_synthetic_batch(num_sequences: int, *, length: int, predictions: int, v
 
 
 def train_batches(
-    recipe: Recipe, dataset: DataSet, *, num_sequences: int, micro: int, device: torch.device
+    recipe: Recipe, dataset: DataMixture, *, num_sequences: int, micro: int, device: torch.device
 ) -> TrainBatches:
     """The recipe's data path, for one rank and steps of `num_sequences`."""
     data = recipe.data
     return TrainBatches(
-        sequences=open_sequences(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing),
+        sequences=open_mixture(dataset, split="train", sequence_length=data.sequence_length, packing=data.packing),
         masker=build_masker(recipe, dataset.vocabulary),
         seed=recipe.run.seed,
         global_batch=num_sequences,
@@ -202,7 +202,7 @@ def train_batches(
     )
 
 
-def _read_batch(recipe: Recipe, dataset: DataSet, num_sequences: int) -> BenchBatch:
+def _read_batch(recipe: Recipe, dataset: DataMixture, num_sequences: int) -> BenchBatch:
     cpu = torch.device("cpu")
     batches = train_batches(recipe, dataset, num_sequences=num_sequences, micro=num_sequences, device=cpu)
     try:

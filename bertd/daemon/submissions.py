@@ -86,8 +86,8 @@ class Submissions:
         """Queue a pretraining.
 
         Args:
-            awaited_data: data sets that jobs make for which it waits. If its own is among them and not there yet, what
-                can be said only by the data is checked at its start; see `admit_at_start`.
+            awaited_data: data sets that jobs make for which it waits. If one of its own is among them and not there
+                yet, what can be said only by the data is checked at its start; see `admit_at_start`.
             pause_mark_s: charged time at which it pauses by itself, for a setting of a sweep.
 
         Raises:
@@ -99,7 +99,7 @@ class Submissions:
             StorageError: the disk is too full.
         """
         recipe = parse_recipe(request.recipe_toml, name=request.recipe_name, overrides=request.overrides)
-        if is_data_set(Path(recipe.data.shards)) or recipe.data.shards not in awaited_data:
+        if all(is_data_set(Path(path)) or path not in awaited_data for path in recipe.data.weights):
             self.admit(recipe, name=request.recipe_name)
         else:
             self._admit_without_data(recipe, name=request.recipe_name)
@@ -135,10 +135,10 @@ class Submissions:
     def admit(self, recipe: Recipe, *, name: str) -> None:
         """Refuse a recipe that is known to fail on this machine; raises what `submit_pretraining` does."""
         require_whole_start(recipe.granted)
-        manifest = require_usable_data(recipe, name=name)
-        require_usable_start(recipe, name=name, vocab_size=manifest.vocab_size)
+        mixture = require_usable_data(recipe, name=name)
+        require_usable_start(recipe, name=name, vocab_size=mixture.vocab_size)
         require_devices(recipe, name=name, inventory=self._inventory)
-        require_room(recipe, name=name, vocab_size=manifest.vocab_size, folder=self._paths.root, quotas=self._quotas)
+        require_room(recipe, name=name, vocab_size=mixture.vocab_size, folder=self._paths.root, quotas=self._quotas)
         require_trackers(recipe, name=name)
         require_grid_of_recipe(recipe, name=name, inventory=self._inventory)
 

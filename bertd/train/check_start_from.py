@@ -7,9 +7,8 @@ The weights are not read.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.model.pretrained import require_compatible_checkpoint
 from bertd.program import run_main
 from bertd.run.recipe.load import parse_recipe
@@ -24,7 +23,7 @@ def main() -> int:
 def _check(recipe_toml: str) -> None:
     recipe = parse_recipe(recipe_toml, name="recipe")
     assert recipe.model.start_from is not None
-    vocabulary = DataSet.open(Path(recipe.data.shards)).vocabulary
+    vocabulary = DataMixture.open(recipe.data.weights).vocabulary
     config = encoder_config(recipe, vocab_size=vocabulary.size)
     require_compatible_checkpoint(recipe.model.start_from, config, entries=vocabulary.entries)
 

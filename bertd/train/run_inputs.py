@@ -6,11 +6,10 @@ import hashlib
 import json
 import tomllib
 from dataclasses import dataclass
-from pathlib import Path
 
 from bertd.data.batches.masking import Masker
-from bertd.data.batches.rows import TokenSequences, open_sequences
-from bertd.data.dataset.shards import DataSet
+from bertd.data.batches.mixed_sequences import Sequences, open_mixture
+from bertd.data.dataset.mixture import DataMixture
 from bertd.model.encoder import EncoderConfig
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe
@@ -29,9 +28,9 @@ class RunInputs:
     paths: RunPaths
     recipe: Recipe
     recipe_sha256: str
-    dataset: DataSet
-    train: TokenSequences
-    validation: TokenSequences
+    dataset: DataMixture
+    train: Sequences
+    validation: Sequences
 
 
 def load_run_inputs(paths: RunPaths) -> RunInputs:
@@ -43,11 +42,11 @@ def load_run_inputs(paths: RunPaths) -> RunInputs:
         VocabularyError: its tokenizer is not the one it was prepared with.
     """
     recipe = read_recipe(paths.recipe)
-    dataset = DataSet.open(Path(recipe.data.shards))
+    dataset = DataMixture.open(recipe.data.weights)
 
-    def open_split(split: str) -> TokenSequences:
+    def open_split(split: str) -> Sequences:
         data = recipe.data
-        return open_sequences(dataset, split=split, sequence_length=data.sequence_length, packing=data.packing)
+        return open_mixture(dataset, split=split, sequence_length=data.sequence_length, packing=data.packing)
 
     return RunInputs(
         paths=paths,

@@ -55,7 +55,7 @@ def test_every_arm_is_a_recipe_that_differs_from_the_first(arm: OurArm, shards: 
 
 
 def test_the_judge_gives_an_export_the_loss_of_the_model_it_came_from(recipe: Recipe, tmp_path: Path) -> None:
-    dataset = DataSet.open(Path(recipe.data.shards))
+    dataset = DataSet.open(Path(recipe.data.shards_text))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=3).eval()
     write_export(model, tmp_path / "export", tokenizer_dir=dataset.tokenizer_dir, model_card="")
     evaluator = Evaluator(recipe, max_sequences=24)
@@ -87,7 +87,7 @@ def test_stock_training_lowers_the_loss_of_a_model_that_transformers_loads(
 
 @pytest.mark.long
 def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path: Path) -> None:
-    timed = build_small_recipe(shards=recipe.data.shards, budget_s=1.0, keys=TINY)
+    timed = build_small_recipe(shards=recipe.data.shards_text, budget_s=1.0, keys=TINY)
     steps = timed.model_copy(update={"budget": BudgetSection(steps=2)})
 
     export, spent = ours.train(steps, tmp_path / "run")

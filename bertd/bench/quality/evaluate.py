@@ -17,8 +17,8 @@ import torch.nn.functional as F
 
 from bertd.data.batches.batches import validation_batches
 from bertd.data.batches.masking import IGNORE_INDEX, MaskedBatch
-from bertd.data.batches.rows import open_sequences
-from bertd.data.dataset.shards import DataSet
+from bertd.data.batches.mixed_sequences import open_mixture
+from bertd.data.dataset.mixture import DataMixture
 from bertd.data.dataset.unigram import token_shares
 from bertd.run.recipe.schema import Recipe
 from bertd.train.loop.validation import unigram_cross_entropy
@@ -66,10 +66,10 @@ class Evaluator:
         Raises:
             ShardError: the data set cannot be read.
         """
-        dataset = DataSet.open(Path(recipe.data.shards))
+        dataset = DataMixture.open(recipe.data.weights)
         self._vocab_size = dataset.vocabulary.size
         self.batches: list[MaskedBatch] = validation_batches(
-            sequences=open_sequences(
+            sequences=open_mixture(
                 dataset, split="validation", sequence_length=recipe.data.sequence_length, packing="full"
             ),
             masker=build_validation_masker(recipe, dataset.vocabulary),

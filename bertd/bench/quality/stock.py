@@ -23,8 +23,8 @@ from transformers.utils.logging import disable_progress_bar
 from bertd.bench.quality.arms import MASKED_15, build_small_recipe
 from bertd.bench.workload import dense_labels
 from bertd.data.batches.batches import TrainBatches
-from bertd.data.batches.rows import open_sequences
-from bertd.data.dataset.shards import DataSet
+from bertd.data.batches.mixed_sequences import open_mixture
+from bertd.data.dataset.mixture import DataMixture
 from bertd.program import run_main
 from bertd.run.learning_rate import learning_rate_factor
 from bertd.run.recipe.schema import Recipe
@@ -47,7 +47,7 @@ SPENT_BUDGET_ADAPTER = TypeAdapter(SpentBudget)
 
 def train(recipe: Recipe, *, peak_lr: float, budget_s: float) -> tuple[BertForMaskedLM, SpentBudget]:
     """Train until the budget is spent; the last step may exceed it."""
-    dataset = DataSet.open(Path(recipe.data.shards))
+    dataset = DataMixture.open(recipe.data.weights)
     torch.manual_seed(recipe.run.seed)
     model = BertForMaskedLM(_config(recipe, vocab_size=dataset.vocabulary.size)).train()
     groups = decay_groups(model.parameters(), weight_decay=recipe.optimizer.weight_decay)
@@ -85,8 +85,8 @@ def _config(recipe: Recipe, *, vocab_size: int) -> BertConfig:
     )
 
 
-def _batches(recipe: Recipe, dataset: DataSet) -> TrainBatches:
-    sequences = open_sequences(
+def _batches(recipe: Recipe, dataset: DataMixture) -> TrainBatches:
+    sequences = open_mixture(
         dataset, split="train", sequence_length=recipe.data.sequence_length, packing=recipe.data.packing
     )
     return TrainBatches(

@@ -31,10 +31,17 @@ def plan_text(
     warnings: Sequence[PlanWarning],
     energy: PlanEnergy | None,
     expected_loss: ExpectedLoss | None,
+    mixture: Sequence[str],
     style: OutputStyle,
 ) -> str:
-    """The whole plan for a person."""
+    """The whole plan for a person.
+
+    Args:
+        mixture: share and epochs of each data set of a mixture.
+    """
     lines = [*_head(recipe, plan, style=style), "", *_account(plan, style=style), "", *_needs(recipe, plan, disk=disk)]
+    if mixture:
+        lines += _wrapped("data", "; ".join(mixture), style=style)
     if energy is not None:
         lines += _wrapped("energy", _energy(energy), style=style)
     loss = (

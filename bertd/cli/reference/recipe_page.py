@@ -75,8 +75,8 @@ def _checks(section: type[RecipeSection], key: str) -> list[object]:
 
 
 def _describe(described: dict[str, Any]) -> str:
-    if "anyOf" in described:
-        return " or ".join(_describe(each) for each in described["anyOf"] if each.get("type") != "null")
+    if forms := described.get("anyOf", described.get("oneOf")):
+        return " or ".join(_describe(each) for each in forms if each.get("type") != "null")
     if "enum" in described or "const" in described:
         return ", ".join(f"`{json.dumps(each)}`" for each in described.get("enum", [described.get("const")]))
     kind = cast(str, described["type"])
@@ -86,6 +86,8 @@ def _describe(described: dict[str, Any]) -> str:
         return f"list of {_describe(described['items'])}"
     if kind in _WORDS:
         return _WORDS[kind]
+    if kind == "object":
+        return f"table of {_describe(described['additionalProperties'])}"
     return f"{'whole number' if kind == 'integer' else 'number'}{_bounds(described)}"
 
 

@@ -14,6 +14,7 @@ from bertd.metrics.event_text import event_text
 from bertd.records import BudgetRecord, EndRecord, ExportRecord, RestartRecord, RollbackRecord, StartRecord, StateRecord
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count, format_share
+from bertd.run.dataset_manifest import Manifest
 from bertd.run.execution_text import execution_choices
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
@@ -258,11 +259,20 @@ def _recipe(facts: RunFacts, *, baseline: Recipe, baseline_name: str) -> Iterabl
 
 
 def _data(facts: RunFacts) -> Iterable[Block]:
-    manifest = facts.manifest
-    if manifest is None:
-        yield Paragraph(f"{facts.recipe.data.shards}: the data set is not there any more.")
+    mixture = facts.mixture
+    if mixture is None:
+        what = "the data set is" if len(facts.recipe.data.weights) == 1 else "one of the data sets is"
+        yield Paragraph(f"{facts.recipe.data.shards_text}: {what} not there any more.")
         return
-    rows = [("folder", facts.recipe.data.shards), ("fingerprint", manifest.fingerprint)]
+    for member in mixture.members:
+        share = (
+            "" if len(mixture.members) == 1 else f" {member.root.name}: {mixture.share(member):.1%} of the sequences"
+        )
+        yield from _data_set(member.manifest, folder=str(member.root), title=f"The data set{share}")
+
+
+def _data_set(manifest: Manifest, *, folder: str, title: str) -> Iterable[Block]:
+    rows = [("folder", folder), ("fingerprint", manifest.fingerprint)]
     rows.append(("vocabulary", f"{manifest.vocab_size:,} entries, fingerprint {manifest.tokenizer.fingerprint}"))
     for name, counts in manifest.splits.items():
         text = f"{format_count(counts.documents, 'document')}, {counts.sentences:,} sentences, {counts.tokens:,} tokens"
@@ -271,7 +281,7 @@ def _data(facts: RunFacts) -> Iterable[Block]:
     rows.append(
         ("duplicates", {"none": "kept", "exact": "exact ones left out", "near": "near ones left out"}[filters.dedup])
     )
-    yield Table("The data set", ["what", "value"], rows)
+    yield Table(title, ["what", "value"], rows)
     sources = [
         (
             f"{source.kind}:{source.path}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bertd.run.recipe.mixture_text import format_weights
 from bertd.run.recipe.schema import Recipe
 
 _NO_DIFFERENCE = frozenset({"run.name"})
@@ -30,7 +31,11 @@ def find_differences(recipe: Recipe, other: Recipe) -> list[Difference]:
     ]
 
 
+def _text(value: object) -> str:
+    return format_weights(value) if isinstance(value, dict) else str(value)
+
+
 def flatten_recipe(recipe: Recipe) -> dict[str, str]:
     """Every key as `section.key` with its value as text; what is not set is left out."""
     tree = recipe.model_dump(mode="json", exclude_none=True)
-    return {f"{section}.{key}": str(value) for section, keys in tree.items() for key, value in keys.items()}
+    return {f"{section}.{key}": _text(value) for section, keys in tree.items() for key, value in keys.items()}

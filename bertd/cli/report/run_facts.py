@@ -28,7 +28,7 @@ from bertd.records import (
     StateRecord,
 )
 from bertd.run.bounded_read import read_bounded
-from bertd.run.dataset_manifest import Manifest, read_manifest
+from bertd.run.data_mixture import MixtureManifest, read_mixture
 from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import JournalReader, read_scores
 from bertd.run.paths import JobPaths, RunPaths
@@ -82,7 +82,7 @@ class RunFacts:
     num_events: int
     forecasts: tuple[ForecastRecord, ...]
     """Without those that a restart has taken back."""
-    manifest: Manifest | None
+    mixture: MixtureManifest | None
     """None if the data set is not there any more."""
     provenance: dict[str, str]
     scores: tuple[ScoreView, ...]
@@ -129,7 +129,7 @@ def read_run_facts(folder: Path) -> RunFacts:
         events=tuple(story.events),
         num_events=story.num_events,
         forecasts=tuple(story.forecasts),
-        manifest=_read_manifest(recipe),
+        mixture=_read_mixture(recipe),
         provenance=_read_provenance(paths.provenance),
         scores=tuple(_read_scores(paths)),
         energy=read_job_energy(paths),
@@ -176,9 +176,9 @@ def _read_once(follower: MetricsFollower, journal: Path) -> Iterator[JournalReco
         yield from JournalReader(journal, is_thinned=True)
 
 
-def _read_manifest(recipe: Recipe) -> Manifest | None:
+def _read_mixture(recipe: Recipe) -> MixtureManifest | None:
     try:
-        return read_manifest(Path(recipe.data.shards))
+        return read_mixture(recipe.data.weights)
     except ShardError:
         return None
 

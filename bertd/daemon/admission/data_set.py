@@ -8,42 +8,40 @@ from typing import get_args
 from bertd.daemon.admission.readable import unreadable_message
 from bertd.errors import RecipeError, ShardError
 from bertd.run.amounts.quantities import format_count
+from bertd.run.data_mixture import MixtureManifest, mix_manifests
 from bertd.run.dataset_manifest import (
     MANIFEST_FILE,
     Manifest,
     SplitName,
-    count_sequences,
     damage_message,
     find_damage,
-    no_sequence_message,
     read_manifest,
 )
 from bertd.run.recipe.schema import Recipe
 
 
-def require_usable_data(recipe: Recipe, *, name: str) -> Manifest:
-    """The manifest of the recipe's data set.
+def require_usable_data(recipe: Recipe, *, name: str) -> MixtureManifest:
+    """The manifests of the recipe's data sets.
 
     Args:
         name: of the recipe, in messages.
 
     Raises:
-        ShardError: there is no data set, its manifest or a file's size is wrong, or a split has no sequence.
+        ShardError: a data set is not there, its manifest or a file's size is wrong, a split has no sequence, or the
+            data sets cannot be mixed.
         RecipeError: the budget is less than one step.
     """
-    shards = Path(recipe.data.shards)
-    if not shards.is_absolute():
-        raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
-    manifest = require_manifest(shards)
     data = recipe.data
+    for shards in data.weights:
+        if not Path(shards).is_absolute():
+            raise ShardError(f"{name}: [data] shards = {shards}: not an absolute path; `bertd submit` makes it one")
+    mixture = mix_manifests(
+        {Path(shards): (weight, require_manifest(Path(shards))) for shards, weight in data.weights.items()}
+    )
     for split in get_args(SplitName):
-        counts = manifest.splits[split]
-        if not count_sequences(counts, sequence_length=data.sequence_length, packing=data.packing):
-            raise ShardError(
-                no_sequence_message(shards, split=split, counts=counts, sequence_length=data.sequence_length)
-            )
+        mixture.require_sequences(split, sequence_length=data.sequence_length, packing=data.packing)
     _require_one_step(recipe, name=name)
-    return manifest
+    return mixture
 
 
 def require_manifest(shards: Path) -> Manifest:

@@ -154,7 +154,7 @@ def _recipe_paths(read: Callable[[], Iterable[Recipe]]) -> list[str]:
 
 def paths_of_recipe(recipe: Recipe) -> list[str]:
     """The paths that a recipe names."""
-    named = (recipe.data.shards, recipe.model.start_from, recipe.finetune.data)
+    named = (*recipe.data.weights, recipe.model.start_from, recipe.finetune.data)
     return [path for path in named if path is not None and path.startswith("/")]
 
 

@@ -20,11 +20,8 @@ from torch import Tensor
 
 from bertd.data.arrays import IndexArray
 from bertd.data.batches.masking import MaskedBatch, Masker
-from bertd.data.batches.rows import TokenSequences
-from bertd.data.batches.sampler import locate_sequences, rank_positions, sequence_keys
-
-VALIDATION_EPOCH = (1 << 22) - 1
-"""Epoch number of the fixed validation masks; no training run reaches it."""
+from bertd.data.batches.mixed_sequences import Sequences
+from bertd.data.batches.sampler import rank_positions
 
 _MIN_READ_AHEAD = 4
 """Micro-batches read ahead; more if one step takes more."""
@@ -44,7 +41,7 @@ class TrainBatches:
     def __init__(
         self,
         *,
-        sequences: TokenSequences,
+        sequences: Sequences,
         masker: Masker,
         seed: int,
         global_batch: int,
@@ -150,11 +147,7 @@ class TrainBatches:
             num_rows = self.accumulation * self._micro_batch
             padded_positions = np.pad(positions, (0, num_rows - len(positions)), constant_values=first)
             for start in range(0, num_rows, self._micro_batch):
-                located = locate_sequences(
-                    padded_positions[start : start + self._micro_batch],
-                    num_sequences=self._sequences.num_sequences,
-                    seed=self._seed,
-                )
+                located = self._sequences.locate(padded_positions[start : start + self._micro_batch], seed=self._seed)
                 rows = self._sequences.rows(located.indices)
                 num_sequences = min(max(0, len(positions) - start), self._micro_batch)
                 yield _to_host_tensors(rows, located.keys, num_sequences, pin=self._device.type == "cuda")
@@ -170,7 +163,7 @@ def _to_host_tensors(rows: IndexArray, keys: IndexArray, num_sequences: int, *, 
 
 def validation_batches(
     *,
-    sequences: TokenSequences,
+    sequences: Sequences,
     masker: Masker,
     micro_batch: int,
     rank: int,
@@ -183,12 +176,13 @@ def validation_batches(
     The set is the same for any number of ranks; shares differ by at most one sequence, and a rank's last batch may be
     short. All of it is on the device: 16,384 sequences of 128 tokens take 23 MB.
     """
-    total = min(max_sequences, sequences.num_sequences)
-    chosen = np.arange(total, dtype=np.int64) * sequences.num_sequences // total
-    rank_indices = chosen[total * rank // world_size : total * (rank + 1) // world_size]
+    chosen = sequences.choose_fixed(max_sequences)
+    total = len(chosen.indices)
+    of_rank = slice(total * rank // world_size, total * (rank + 1) // world_size)
+    rank_indices, rank_keys = chosen.indices[of_rank], chosen.keys[of_rank]
     batches = []
     for start in range(0, len(rank_indices), micro_batch):
-        indices = rank_indices[start : start + micro_batch]
-        rows, keys = sequences.rows(indices), sequence_keys(epochs=VALIDATION_EPOCH, indices=indices)
+        rows = sequences.rows(rank_indices[start : start + micro_batch])
+        keys = rank_keys[start : start + micro_batch]
         batches.append(masker(torch.from_numpy(rows).to(device), torch.from_numpy(keys).to(device)))
     return batches

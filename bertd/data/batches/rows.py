@@ -18,6 +18,7 @@ import numpy as np
 
 from bertd.data.arrays import IndexArray
 from bertd.data.batches.packing import SentenceSpans, pack_sentences
+from bertd.data.batches.sampler import VALIDATION_EPOCH, LocatedSequences, locate_sequences
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import ShardError
 from bertd.run.dataset_manifest import SplitName, no_sequence_message
@@ -70,6 +71,16 @@ class TokenSequences:
         np.copyto(rows[:, 1:-1], text, where=np.arange(self.length - 2) < lengths[:, None])
         rows[np.arange(len(rows)), lengths + 1] = self._facts.sep
         return rows
+
+    def locate(self, positions: IndexArray, *, seed: int) -> LocatedSequences:
+        """Epoch and sequence of each position of a run."""
+        return locate_sequences(positions, num_sequences=self.num_sequences, seed=seed)
+
+    def choose_fixed(self, max_sequences: int) -> LocatedSequences:
+        """At most so many sequences for validation, spread evenly."""
+        total = min(max_sequences, self.num_sequences)
+        indices = np.arange(total, dtype=np.int64) * self.num_sequences // total
+        return LocatedSequences(epochs=np.full(total, VALIDATION_EPOCH), indices=indices)
 
 
 def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packing: str) -> TokenSequences:

@@ -22,6 +22,9 @@ _NUM_ROUNDS = 6
 MAX_SEQUENCES = 1 << 40
 """A split has fewer sequences than this, so that an epoch and a sequence fit into one int64 key."""
 
+VALIDATION_EPOCH = (1 << 22) - 1
+"""Epoch number of the fixed validation masks; no training run reaches it."""
+
 
 @dataclass(frozen=True)
 class LocatedSequences:
@@ -52,14 +55,23 @@ def rank_positions(*, first: int, global_batch: int, rank: int, world_size: int)
     return np.arange(start, start + share + (rank < num_longer), dtype=np.int64)
 
 
+def check_num_sequences(num_sequences: int) -> None:
+    """Check that an epoch and a sequence fit into one key.
+
+    Raises:
+        ValueError: there are too many sequences, or none.
+    """
+    if not 1 <= num_sequences < MAX_SEQUENCES:
+        raise ValueError(f"{num_sequences} sequences; set at least 1 and fewer than {MAX_SEQUENCES}")
+
+
 def locate_sequences(positions: IndexArray, *, num_sequences: int, seed: int) -> LocatedSequences:
     """Epoch and sequence of each position.
 
     Raises:
         ValueError: num_sequences is out of range.
     """
-    if not 1 <= num_sequences < MAX_SEQUENCES:
-        raise ValueError(f"{num_sequences} sequences; set at least 1 and fewer than {MAX_SEQUENCES}")
+    check_num_sequences(num_sequences)
     # 1. Split each position into epoch and offset. Each epoch has its own keys, and so its own permutation.
     epochs, offsets = np.divmod(np.asarray(positions, dtype=np.int64), num_sequences)
     epoch_keys = mix64(epochs.astype(np.uint64) ^ mix64(np.full(1, seed, dtype=np.uint64)))

@@ -13,7 +13,7 @@ from typing import Protocol
 from bertd.records import BudgetUnit, Record, StartRecord, StepRecord
 from bertd.run.amounts.quantities import format_budget_amount, format_bytes, format_count
 from bertd.run.budget import Budget
-from bertd.run.dataset_manifest import count_sequences, read_manifest
+from bertd.run.data_mixture import read_mixture
 from bertd.run.forecast.earlier_runs import find_earlier_runs
 from bertd.run.forecast.expect_loss import ExpectedLoss, expect_loss, expected_loss_text
 from bertd.run.machine.disk_space import estimate_disk_need, estimate_num_parameters
@@ -64,6 +64,8 @@ class RunEstimate(Record):
     checkpoint_bytes: int
     disk_bytes: int
     """The most that its checkpoints and exports take."""
+    mixture: list[str] = []
+    """Share and epochs of each data set of a mixture, as text; empty for a single one."""
     expected_loss: ExpectedLoss | None = None
     """Of the last validation; None where the steps are not known, or no run of the recipe is over here."""
 
@@ -79,11 +81,9 @@ def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstima
     Raises:
         ShardError: the data set is missing or damaged.
     """
-    manifest = read_manifest(Path(recipe.data.shards))
-    num_parameters = estimate_num_parameters(recipe, vocab_size=manifest.vocab_size)
-    train_sequences = count_sequences(
-        manifest.splits["train"], sequence_length=recipe.data.sequence_length, packing=recipe.data.packing
-    )
+    mixture, data = read_mixture(recipe.data.weights), recipe.data
+    num_parameters = estimate_num_parameters(recipe, vocab_size=mixture.vocab_size)
+    train_sequences = mixture.count_sequences("train", sequence_length=data.sequence_length, packing=data.packing)
     alike = next((run for run in known_runs if _is_alike(run, recipe)), None) if recipe.granted.is_timed else None
     sequences = _budget_sequences(recipe.granted, recipe, speed_run=alike)
     steps = _budget_steps(recipe, sequences=sequences)
@@ -102,6 +102,7 @@ def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstima
         device_kind=recipe.devices.kind,
         checkpoint_bytes=need.checkpoint_bytes,
         disk_bytes=need.total_bytes,
+        mixture=mixture.lines(sequence_length=data.sequence_length, packing=data.packing, sequences=sequences),
         expected_loss=None if steps is None else _expected_loss(recipe, known_runs, steps=steps),
     )
 
@@ -174,7 +175,7 @@ def main_fields(estimate: RunEstimate) -> list[tuple[str, str]]:
     disk = f"{format_bytes(estimate.disk_bytes)} at most, a checkpoint {format_bytes(estimate.checkpoint_bytes)}"
     fields = [
         ("steps", f"{steps}; {format_count(estimate.sequences_per_step, 'sequence')} each"),
-        ("data", format_count(estimate.train_sequences, "training sequence")),
+        ("data", "; ".join([format_count(estimate.train_sequences, "training sequence"), *estimate.mixture])),
         ("disk", disk),
     ]
     if estimate.expected_loss is not None:

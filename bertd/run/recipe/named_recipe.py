@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from bertd.records import BudgetUnit
 from bertd.run.amounts.budget_amounts import parse_budget_amount
 from bertd.run.paths import expand_user, find_data_set, place_data_set
 from bertd.run.recipe.load import find_recipe, parse_recipe, read_recipe
+from bertd.run.recipe.mixture_text import format_shards, map_shards, toml_string
 from bertd.run.recipe.schema import Recipe
 
 
@@ -43,11 +43,12 @@ def resolve_named_recipe(recipe: str, overrides: list[str], *, is_awaiting: bool
     path = find_recipe(recipe)
     overrides = [*overrides]
     resolved = read_recipe(path, overrides=overrides)
-    overrides.append(f"data.shards={_toml_string(str(_find_shards(resolved.data.shards, is_awaiting=is_awaiting)))}")
+    shards = map_shards(resolved.data.shards, lambda name: str(_find_shards(name, is_awaiting=is_awaiting)))
+    overrides.append(f"data.shards={format_shards(shards)}")
     if resolved.finetune.data is not None:
-        overrides.append(f"finetune.data={_toml_string(str(expand_user(resolved.finetune.data).absolute()))}")
+        overrides.append(f"finetune.data={toml_string(str(expand_user(resolved.finetune.data).absolute()))}")
     if (start_from := _resolve_start_from(resolved)) is not None:
-        overrides.append(f"model.start_from={_toml_string(start_from)}")
+        overrides.append(f"model.start_from={toml_string(start_from)}")
     text = path.read_text(encoding="utf-8")
     resolved = parse_recipe(text, name=path.name, overrides=overrides)
     return ResolvedRecipe(name=path.name, text=text, overrides=overrides, recipe=resolved)
@@ -73,7 +74,7 @@ def name_override(name: str) -> str:
 
 def text_override(key: str, text: str) -> str:
     """A text as an override of a recipe, whatever characters it has."""
-    return f"{key}={_toml_string(text)}"
+    return f"{key}={toml_string(text)}"
 
 
 def _find_shards(name: str, *, is_awaiting: bool) -> Path:
@@ -100,8 +101,3 @@ def _resolve_start_from(recipe: Recipe) -> str | None:
         return None
     folder = expand_user(source).absolute()
     return str(folder) if os.path.lexists(folder) else source
-
-
-def _toml_string(text: str) -> str:
-    """The text as a TOML string: TOML reads JSON's escapes, and requires one more, for DEL."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -12,9 +12,11 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
+    Discriminator,
     Field,
     NonNegativeFloat,
     PositiveFloat,
+    Tag,
     model_validator,
 )
 
@@ -23,6 +25,7 @@ from bertd.run.amounts.durations import parse_duration
 from bertd.run.amounts.quantities import parse_bytes
 from bertd.run.budget import MAX_HOURS, MAX_STEPS_OR_SEQUENCES, Budget
 from bertd.run.grid.finetune_grid import parse_tasks, require_via
+from bertd.run.recipe.mixture_text import format_weights
 from bertd.run.recipe.stop_rules import StopRule, parse_stop_rule
 
 MIN_SEQUENCE_LENGTH = 8
@@ -35,6 +38,8 @@ Width = Annotated[int, Field(ge=1, le=2**20)]
 StepSize = Annotated[int, Field(ge=1, le=2**24)]
 """Sequences: 500 times as many as the largest batch that BERT was trained with. Source: You et al. 2020, 32k."""
 
+MixtureWeight = Annotated[int, Field(ge=1, le=10_000)]
+"""Sequences of a data set in each cycle of a mixture."""
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
@@ -222,13 +227,32 @@ class BudgetSection(RecipeSection):
         return float(getattr(self, self.unit))
 
 
+def _shards_form(value: object) -> str:
+    return "weights" if isinstance(value, dict) else "path"
+
+
 class DataSection(RecipeSection):
-    shards: Annotated[str, Field(min_length=1)]
-    """Folder of a prepared data set; a relative path is resolved when the recipe is submitted."""
+    shards: Annotated[
+        Annotated[str, Field(min_length=1), Tag("path")]
+        | Annotated[dict[Annotated[str, Field(min_length=1)], MixtureWeight], Field(min_length=1), Tag("weights")],
+        Discriminator(_shards_form),
+    ]
+    """Folder of a prepared data set, or several with weights, {wiki = 3, books = 1}: shares of the sequences. A
+    relative path is resolved when the recipe is submitted."""
     sequence_length: Annotated[int, Field(ge=MIN_SEQUENCE_LENGTH, le=MAX_SEQUENCE_LENGTH)] = 128
     """Tokens in a sequence, [CLS] and [SEP] included. Source: Izsak et al. 2021, section 3."""
     packing: Literal["full", "sentences"] = "full"
     """full: contiguous windows, no padding; sentences: whole sentences of one document, padded."""
+
+    @property
+    def weights(self) -> dict[str, int]:
+        """The data sets by path, with their weights; one alone has the weight 1."""
+        return {self.shards: 1} if isinstance(self.shards, str) else self.shards
+
+    @property
+    def shards_text(self) -> str:
+        """The data sets on one line, as a recipe writes them."""
+        return self.shards if isinstance(self.shards, str) else format_weights(self.shards)
 
 
 class MaskingSection(RecipeSection):

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 from bertd.errors import RecipeError
 from bertd.records import SweepSpec
 from bertd.run.recipe.load import parse_recipe
+from bertd.run.recipe.mixture_text import toml_string
 from bertd.run.recipe.schema import Recipe
 
 MAX_SETTINGS = 1_000
@@ -63,6 +64,10 @@ PATH_KEYS = ("data.shards", "model.start_from", "finetune.data")
 """Keys of a recipe that name folders, which may be relative to where a sweep is begun."""
 
 
+WEIGHTS_KEY = "data.shards"
+"""The one key that may be a table, of data sets and their weights."""
+
+
 def setting_values(spec: SweepSpec) -> list[dict[str, str]]:
     """The values of each setting as text, by section.key."""
     return [
@@ -75,6 +80,8 @@ def map_paths(spec: SweepSpec, change: Callable[[str, str], str]) -> SweepSpec:
     """The sweep with the texts of PATH_KEYS changed by `change(key, text)`."""
 
     def mapped(key: str, value: JsonValue) -> JsonValue:
+        if key == WEIGHTS_KEY and isinstance(value, dict):
+            return {change(key, path): weight for path, weight in value.items()}
         is_path = key in PATH_KEYS and isinstance(value, str)
         return change(key, value) if is_path and isinstance(value, str) else value
 
@@ -94,6 +101,8 @@ def format_value(value: object) -> str:
 def _toml(key: str, value: JsonValue, *, name: str) -> str:
     if value is None:
         raise RecipeError(f"{name}: {key} = null: give a value, or leave the key out")
+    if key == WEIGHTS_KEY and isinstance(value, dict) and all(map(_is_plain, value.values())):
+        return f"{{{', '.join(f'{toml_string(path)} = {_toml(path, one, name=name)}' for path, one in value.items())}}}"
     if not _is_plain(value):
         raise RecipeError(
             f"{name}: {key} = {format_value(value):.60}: give a text, a number, true, false or a list of these"

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.errors import BertdError, NoRoomError, NumericsError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.records import CommandKind
@@ -154,7 +154,7 @@ class AsyncCheckpointer(Checkpointer):
         reporter: Reporter,
         model: MaskedLanguageModel,
         optimizers: Optimizers,
-        dataset: DataSet,
+        dataset: DataMixture,
     ) -> None:
         self._paths = paths
         self._budget = budget

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.model.encoder import EncoderConfig
 from bertd.model.export import export_weights
 from bertd.run.recipe.schema import Recipe
@@ -22,7 +22,7 @@ def export_state(
     *,
     state: TrainState,
     recipe: Recipe,
-    dataset: DataSet,
+    dataset: DataMixture,
     charged_s: float,
 ) -> str:
     """Write the weights of `state` as an export.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.errors import CheckpointError, RunFolderError, VocabularyError
 from bertd.model.encoder import EncoderConfig, MaskedLanguageModel
 from bertd.model.export import export_tokenizer_files
@@ -65,7 +65,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
     checkpoint, skipped = select_checkpoint(paths, step)
     folder = out or paths.exports / checkpoint.name
     require_new_folder(folder)
-    dataset = DataSet.open(Path(recipe.data.shards))
+    dataset = DataMixture.open(recipe.data.weights)
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=dataset.vocabulary.size), seed=recipe.run.seed)
     with protect(checkpoint):
         if step is not None:
@@ -74,7 +74,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
         state = load_weights(checkpoint, model)
     if state.data_fingerprint != dataset.fingerprint:
         raise CheckpointError(
-            f"{checkpoint}: was trained on other data than {dataset.root}, whose vocabulary it would get; restore "
+            f"{checkpoint}: was trained on other data than {dataset.place}, whose vocabulary it would get; restore "
             f"the data set with fingerprint {state.data_fingerprint[:12]}"
         )
     _require_stock_ids(dataset, model.config)
@@ -86,7 +86,7 @@ def export_run(paths: RunPaths, *, step: int | None, out: Path | None) -> Export
     return ExportResult(folder=folder, architecture=name, skipped=skipped)
 
 
-def _require_stock_ids(dataset: DataSet, config: EncoderConfig) -> None:
+def _require_stock_ids(dataset: DataMixture, config: EncoderConfig) -> None:
     """Open the tokenizer's files as a user of the export will; a run's own export relies on `bertd data prepare`.
 
     Raises:

@@ -5,11 +5,13 @@ An export may be published, so the card has no folder names of this machine: of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
 
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_budget_amount, format_count
-from bertd.run.dataset_manifest import Manifest, SourceCounts, SplitCounts
+from bertd.run.data_mixture import MixtureManifest
+from bertd.run.dataset_manifest import SourceCounts, SplitCounts
 from bertd.run.recipe.load import format_recipe
 from bertd.run.recipe.schema import Recipe
 from bertd.terminal_text import terminal_line
@@ -17,12 +19,12 @@ from bertd.train.run_inputs import VALIDATION_RATE
 from bertd.train.state import TrainState
 
 
-def model_card(recipe: Recipe, state: TrainState, data: Manifest, *, mask_token: str, charged_s: float) -> str:
+def model_card(recipe: Recipe, state: TrainState, data: MixtureManifest, *, mask_token: str, charged_s: float) -> str:
     """Markdown with the metadata block that model hubs read.
 
     Args:
         recipe: with the budget at the time of `state`.
-        data: manifest of the training data.
+        data: manifests of the training data.
         mask_token: the vocabulary's mask token.
     """
     part = "" if state.validation_share == 1.0 else f" on {state.validation_share:.0%} of the sequences"
@@ -80,8 +82,19 @@ def _format_sources(sources: list[SourceCounts]) -> str:
 def _remove_private_paths(recipe: Recipe) -> Recipe:
     start_from = recipe.model.start_from
     model = recipe.model.model_copy(update={"start_from": start_from and _strip_folder(start_from)})
-    data = recipe.data.model_copy(update={"shards": _strip_folder(recipe.data.shards)})
+    data = recipe.data.model_copy(update={"shards": _strip_folders(recipe.data.shards)})
     return recipe.model_copy(update={"model": model, "data": data})
+
+
+def _strip_folders(shards: str | Mapping[str, int]) -> str | dict[str, int]:
+    if isinstance(shards, str):
+        return _strip_folder(shards)
+    stripped: dict[str, int] = {}
+    for path, weight in shards.items():
+        # Two folders of the same name stay apart.
+        name = _strip_folder(path)
+        stripped[name if name not in stripped else f"{name}-{len(stripped) + 1}"] = weight
+    return stripped
 
 
 def _strip_folder(path: str) -> str:

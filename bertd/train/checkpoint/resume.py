@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.data.dataset.unigram import token_shares
 from bertd.errors import CheckpointError, NewerCheckpointError, StorageError
 from bertd.model.encoder import MaskedLanguageModel
@@ -114,7 +114,7 @@ def load_or_initialize(
     state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
     if state.data_fingerprint != run_inputs.dataset.fingerprint:
         raise CheckpointError(
-            f"{found.folder}: was trained on other data than {run_inputs.dataset.root}; restore the data set it names, "
+            f"{found.folder}: was trained on other data than {run_inputs.dataset.place}; restore what it names, "
             f"fingerprint {state.data_fingerprint[:12]}, or submit a new run"
         )
     if state.recipe_sha256 != run_inputs.recipe_sha256:
@@ -143,7 +143,7 @@ def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel) -> st
 
 
 @torch.no_grad()
-def initialize_bias_from_frequency(model: MaskedLanguageModel, dataset: DataSet) -> None:
+def initialize_bias_from_frequency(model: MaskedLanguageModel, dataset: DataMixture) -> None:
     """Let the untrained model guess by frequency: output bias = log of each token's share."""
     shares_V = torch.from_numpy(token_shares(dataset))
     model.head.bias[: dataset.vocabulary.size] = shares_V.log().to(model.head.bias)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bertd.data.batches.masking import MaskedBatch
 from bertd.data.dataset.locate import find_dataset
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.errors import CheckpointError, ShardError
 from bertd.model.encoder import MaskedLanguageModel
 from bertd.model.pretrained import require_vocabulary
@@ -57,11 +57,11 @@ def evaluate_checkpoint(
     """
     recipe = read_recipe(paths.recipe)
     checkpoint, skipped = select_checkpoint(paths, step)
-    own = DataSet.open(Path(recipe.data.shards))
-    dataset = own if shards is None else DataSet.open(shards)
+    own = DataMixture.open(recipe.data.weights)
+    dataset = own if shards is None else DataMixture.open({str(shards): 1})
     if dataset.vocabulary.entries != own.vocabulary.entries:
         raise CheckpointError(
-            f"{dataset.root}: has another vocabulary than {own.root}, which the run was trained on; prepare it with "
+            f"{dataset.place}: has another vocabulary than {own.place}, which the run was trained on; prepare it with "
             "that one: bertd data prepare --vocab"
         )
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=own.vocabulary.size), seed=recipe.run.seed)
@@ -99,7 +99,7 @@ def evaluate_export(
     """
     from transformers import AutoModelForMaskedLM, AutoTokenizer  # seconds that a checkpoint need not pay
 
-    dataset = DataSet.open(shards)
+    dataset = DataMixture.open({str(shards): 1})
     try:
         tokenizer = AutoTokenizer.from_pretrained(export, local_files_only=True, trust_remote_code=False)
         stock = AutoModelForMaskedLM.from_pretrained(
@@ -125,7 +125,7 @@ def evaluate_export(
 def _evaluate(
     predict: Predict,
     recipe: Recipe,
-    dataset: DataSet,
+    dataset: DataMixture,
     name: str,
     *,
     max_sequences: int,
@@ -135,7 +135,7 @@ def _evaluate(
     measured = measure(predict, recipe, dataset, max_sequences=max_sequences, device=device, report=report)
     return Evaluation(
         model=name,
-        shards=str(dataset.root),
+        shards=dataset.place,
         fingerprint=dataset.fingerprint,
         loss=measured.loss,
         standard_error=measured.standard_error,

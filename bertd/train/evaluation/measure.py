@@ -19,8 +19,8 @@ from torch import Tensor
 
 from bertd.data.batches.batches import validation_batches
 from bertd.data.batches.masking import IGNORE_INDEX, MaskedBatch
-from bertd.data.batches.rows import open_sequences
-from bertd.data.dataset.shards import DataSet
+from bertd.data.batches.mixed_sequences import open_mixture
+from bertd.data.dataset.mixture import DataMixture
 from bertd.data.dataset.unigram import token_shares
 from bertd.errors import ShardError
 from bertd.run.recipe.schema import Recipe
@@ -51,7 +51,7 @@ class Measured:
 def measure(
     predict: Predict,
     recipe: Recipe,
-    dataset: DataSet,
+    dataset: DataMixture,
     *,
     max_sequences: int,
     device: torch.device,
@@ -69,7 +69,7 @@ def measure(
     """
     section = recipe.data
     batches = validation_batches(
-        sequences=open_sequences(
+        sequences=open_mixture(
             dataset, split="validation", sequence_length=section.sequence_length, packing=section.packing
         ),
         masker=build_validation_masker(recipe, dataset.vocabulary),
@@ -95,7 +95,7 @@ def measure(
     num_tokens = sum(count for _, count in sums_B)
     if not num_tokens:
         raise ShardError(
-            f"{dataset.root}: not one token of its validation split is predicted; prepare it with more text"
+            f"{dataset.place}: not one token of its validation split is predicted; prepare it with more text"
         )
     return Measured(
         loss=sum(loss for loss, _ in sums_B) / num_tokens,

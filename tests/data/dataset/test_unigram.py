@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from bertd.data.dataset.mixture import DataMixture
 from bertd.data.dataset.shards import DataSet
 from bertd.data.dataset.unigram import token_shares
 
@@ -15,7 +16,7 @@ def test_shares_follow_the_stream_and_leave_nothing_impossible(dataset: DataSet)
     ids = [each for each in np.unique(tokens).tolist() if each not in special]
     most, second = sorted(ids, key=lambda each: int((tokens == each).sum()), reverse=True)[:2]
 
-    shares_V = token_shares(dataset)
+    shares_V = token_shares(DataMixture.open({str(dataset.root): 1}))
 
     assert shares_V.shape == (dataset.vocabulary.size,)
     assert shares_V.sum() == pytest.approx(1.0) and shares_V.min() > 0

@@ -18,6 +18,7 @@ from bertd.errors import CheckpointError, OutputExistsError, RunFolderError
 from bertd.model.try_export import fill_mask
 from bertd.records import BudgetRequest, BudgetUnit, CommandKind
 from bertd.run.checkpoint_index import find_checkpoint_at_marker
+from bertd.run.data_mixture import mix_manifests
 from bertd.run.dataset_manifest import read_manifest
 from bertd.run.mailbox import post
 from bertd.run.paths import RunPaths, newest_first
@@ -109,7 +110,11 @@ def test_the_card_leaves_a_name_of_the_hub_and_takes_the_folder_off_a_path(datas
         text = TEXT.format(shards=dataset)
         recipe = parse_recipe(text, name="x", overrides=[f"model.start_from={start_from}"])
         card = model_card(
-            recipe, state, manifest.model_copy(update={"sources": sources}), mask_token="[MASK]", charged_s=1.0
+            recipe,
+            state,
+            mix_manifests({dataset: (1, manifest.model_copy(update={"sources": sources}))}),
+            mask_token="[MASK]",
+            charged_s=1.0,
         )
         assert f'start_from = "{expected}"' in card
         assert "- `hf:org/set:en`: 400 documents" in card and "- `text:a'b|c`: 400 documents" in card

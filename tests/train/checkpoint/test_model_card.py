@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bertd.run.dataset_manifest import Manifest, read_manifest
+from bertd.run.data_mixture import MixtureManifest, read_mixture
 from bertd.run.recipe.load import parse_recipe
 from bertd.train.checkpoint.model_card import model_card
 from bertd.train.state import SpikeDetectorState, TrainState
@@ -16,11 +16,11 @@ STATE = TrainState(step=23_000, sequences=94_208_000, charged_s=0.0, recipe_sha2
 
 
 @pytest.fixture
-def data(dataset: Path) -> Manifest:
-    return read_manifest(dataset)
+def data(dataset: Path) -> MixtureManifest:
+    return read_mixture({str(dataset): 1})
 
 
-def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data: Manifest) -> None:
+def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data: MixtureManifest) -> None:
     state = STATE.model_copy(
         update={"validation_loss": 1.71734, "band": SpikeDetectorState(seen=9, mean=1.83456, distance=0.1)}
     )
@@ -45,7 +45,7 @@ def test_a_card_names_the_data_the_recipe_the_budget_and_what_they_came_to(data:
     assert lines[:4] == ["---", "library_name: transformers", "pipeline_tag: fill-mask", "---"]
 
 
-def test_the_recipe_on_a_card_is_the_one_that_was_trained(data: Manifest) -> None:
+def test_the_recipe_on_a_card_is_the_one_that_was_trained(data: MixtureManifest) -> None:
     trained = recipe(8, "optimizer.peak_lr=3e-4", "run.seed=7", "model.layers=3", "model.width=96", "model.heads=3")
 
     card = model_card(trained, STATE, data, mask_token="[MASK]", charged_s=0.0)
@@ -56,7 +56,7 @@ def test_the_recipe_on_a_card_is_the_one_that_was_trained(data: Manifest) -> Non
     assert parse_recipe(text, name="card") == trained and rest == "\n"
 
 
-def test_a_loss_that_was_not_measured_is_not_made_up(data: Manifest) -> None:
+def test_a_loss_that_was_not_measured_is_not_made_up(data: MixtureManifest) -> None:
     card = model_card(recipe(8), STATE, data, mask_token="[MASK]", charged_s=0.0)
 
     assert "| Training loss | not measured |" in card and "| Validation loss | not measured " in card

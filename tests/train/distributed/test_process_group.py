@@ -95,7 +95,7 @@ class WatchedForward(ForwardPass):
 
 def losses_of(recipe: Recipe, *, ranks: Ranks, kernels: str, steps: int) -> list[float]:
     assert recipe.batch.micro != "auto"
-    opened = DataSet.open(Path(recipe.data.shards))
+    opened = DataSet.open(Path(recipe.data.shards_text))
     model = MaskedLanguageModel(encoder_config(recipe, vocab_size=opened.vocabulary.size), seed=1)
     batches = TrainBatches(
         sequences=open_sequences(opened, split="train", sequence_length=8, packing="sentences"),

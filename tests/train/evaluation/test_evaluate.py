@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 
 from bertd.data.batches.masking import IGNORE_INDEX, MaskedBatch
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.data.prepare.pipeline import PrepareOptions, prepare
 from bertd.errors import CheckpointError, ShardError
 from bertd.records import Evaluation, ValidationRecord
@@ -57,7 +57,7 @@ def test_an_export_scores_what_its_checkpoint_does(ended: RunPaths, dataset: Pat
 
 
 def test_accuracy_and_loss_are_those_of_a_count_by_hand(ended: RunPaths, dataset: Path) -> None:
-    recipe, opened, seen = read_recipe(ended.recipe), DataSet.open(dataset), list[tuple[float, bool]]()
+    recipe, opened, seen = read_recipe(ended.recipe), DataMixture.open({str(dataset): 1}), list[tuple[float, bool]]()
 
     def predict(batch: MaskedBatch) -> torch.Tensor:
         """Scores by the position alone, so that some are right; counts what each is by hand."""

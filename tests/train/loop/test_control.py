@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from bertd.data.dataset.shards import DataSet
+from bertd.data.dataset.mixture import DataMixture
 from bertd.metrics.budget_view import build_budget_view
 from bertd.metrics.journal_summary import JournalSummary, fold
 from bertd.model.encoder import MaskedLanguageModel
@@ -97,7 +97,7 @@ class ControllerHarness:
                 reporter=reporter,
                 model=model,
                 optimizers=build_optimizers(model, self.budget.recipe.optimizer),
-                dataset=DataSet.open(dataset),
+                dataset=DataMixture.open({str(dataset): 1}),
             )
         self.controller = StepController(
             budget=self.budget,

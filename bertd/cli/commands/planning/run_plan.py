@@ -18,16 +18,16 @@ from bertd.cli.output.plan_text import plan_text
 from bertd.cli.output.tables import detect_output_style
 from bertd.errors import ShardError
 from bertd.records import Record
-from bertd.run.dataset_manifest import count_sequences, read_manifest
+from bertd.run.data_mixture import read_mixture
 from bertd.run.forecast.expect_loss import ExpectedLoss, expect_loss
 from bertd.run.machine.disk_space import estimate_disk_need
-from bertd.run.paths import find_data_set
 from bertd.run.plan.datasheet_estimate import PlannedDevices, estimate_from_datasheet
 from bertd.run.plan.measurements import Measurements
 from bertd.run.plan.plan_energy import PlanEnergy
 from bertd.run.plan.plan_run import RunPlan, plan_run
 from bertd.run.plan.plan_warnings import PlanWarning, find_warnings
 from bertd.run.recipe.load import find_recipe, read_recipe
+from bertd.run.recipe.mixture_text import find_data_sets
 from bertd.run.recipe.schema import Recipe
 
 _STOCK_VOCABULARY = 30_522
@@ -49,6 +49,8 @@ class PlanAnswer(Record):
     """None where what its devices draw is not known."""
     expected_loss: ExpectedLoss | None = None
     """Of the last validation; None if no run of the recipe has finished here."""
+    mixture: list[str] = []
+    """Share and epochs of each data set of a mixture, as text; empty for a single one."""
 
 
 def make_plan_answer(
@@ -71,7 +73,20 @@ def make_plan_answer(
         warnings=find_warnings(recipe, plan, free_bytes=_free_bytes(folder), folder=folder or Path()),
         energy=energy_of(plan, num_devices=recipe.devices.count),
         expected_loss=expect_loss(find_finished_runs(recipe, beside=beside), recipe.schedule, steps=plan.steps),
+        mixture=_mixture_lines(recipe, plan),
     )
+
+
+def _mixture_lines(recipe: Recipe, plan: RunPlan) -> list[str]:
+    data = recipe.data
+    if len(data.weights) == 1:
+        return []
+    try:
+        mixture = read_mixture(find_data_sets(data.shards))
+    except ShardError:
+        # It may be planned where its data is not.
+        return []
+    return mixture.lines(sequence_length=data.sequence_length, packing=data.packing, sequences=plan.sequences)
 
 
 def plan_answer_text(recipe: Recipe, answer: PlanAnswer) -> str:
@@ -85,6 +100,7 @@ def plan_answer_text(recipe: Recipe, answer: PlanAnswer) -> str:
         warnings=answer.warnings,
         energy=answer.energy,
         expected_loss=answer.expected_loss,
+        mixture=answer.mixture,
         style=style,
     )
 
@@ -101,14 +117,12 @@ def plan_by_datasheet(
     planned = read_recipe(find_recipe(recipe), overrides=overrides)
     vocab_size, train_sequences = _STOCK_VOCABULARY, 0
     try:
-        manifest = read_manifest(find_data_set(planned.data.shards))
+        mixture = read_mixture(find_data_sets(planned.data.shards))
     except ShardError:
         pass
     else:
-        data, vocab_size = planned.data, manifest.vocab_size
-        train_sequences = count_sequences(
-            manifest.splits["train"], sequence_length=data.sequence_length, packing=data.packing
-        )
+        data, vocab_size = planned.data, mixture.vocab_size
+        train_sequences = mixture.count_sequences("train", sequence_length=data.sequence_length, packing=data.packing)
     measured = estimate_from_datasheet(planned, devices, vocab_size=vocab_size, train_sequences=train_sequences)
     if money is not None and price is not None:
         hours = hours_of_money(money, price, measured, num_devices=devices.count)

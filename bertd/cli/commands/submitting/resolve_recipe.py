@@ -41,7 +41,7 @@ def check_start_from(recipe: Recipe) -> None:
         Exit: it cannot.
     """
     source = recipe.model.start_from
-    if source is None or not (Path(source).is_dir() and Path(recipe.data.shards).is_dir()):
+    if source is None or not (Path(source).is_dir() and all(Path(path).is_dir() for path in recipe.data.weights)):
         return
     # The command line never imports the compute side, which has its own program for this.
     command = [sys.executable, "-m", "bertd.train.check_start_from"]

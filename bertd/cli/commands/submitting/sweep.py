@@ -124,7 +124,11 @@ def _read_order(file: str, *, priority: int, group: str | None) -> tuple[SubmitS
         return str(folder) if folder.exists() else text
 
     spec = parsed.spec
-    base_paths = (base_recipe.data.shards, base_recipe.model.start_from, base_recipe.finetune.data)
+    base_paths: tuple[str | dict[str, int] | None, ...] = (
+        base_recipe.data.shards,
+        base_recipe.model.start_from,
+        base_recipe.finetune.data,
+    )
     for key, value in zip(PATH_KEYS, base_paths, strict=True):
         if value is not None and key not in spec.fixed and key not in spec.grid:
             spec = spec.model_copy(update={"fixed": {**spec.fixed, key: value}})

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 from functools import cache
-from pathlib import Path
 
 from bertd.api.client import Client
 from bertd.errors import DaemonUnreachableError
 from bertd.records import Record, SweepSpec
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_bytes, format_count
-from bertd.run.dataset_manifest import read_manifest
+from bertd.run.data_mixture import read_mixture
 from bertd.run.machine.disk_space import RESERVE_BYTES, estimate_disk_need, estimate_num_parameters
-from bertd.run.paths import find_data_set
+from bertd.run.recipe.mixture_text import find_data_sets
 from bertd.run.recipe.sweep_grid import Setting
 from bertd.run.recipe.sweep_rungs import most_charged_s, most_wall_s, set_checkpoint_keep
 
@@ -122,12 +121,12 @@ def _wall_text(estimate: SweepEstimate) -> str:
 
 def _most_disk_bytes(spec: SweepSpec, settings: list[Setting]) -> int:
     @cache
-    def vocab_size(shards: str) -> int:
-        return read_manifest(Path(find_data_set(shards))).vocab_size
+    def vocab_size(shards: tuple[tuple[str, int], ...]) -> int:
+        return read_mixture(find_data_sets(dict(shards))).vocab_size
 
     total_bytes = RESERVE_BYTES
     for setting in settings:
         recipe = set_checkpoint_keep(spec, setting.recipe)
-        num_parameters = estimate_num_parameters(recipe, vocab_size=vocab_size(recipe.data.shards))
+        num_parameters = estimate_num_parameters(recipe, vocab_size=vocab_size(tuple(recipe.data.weights.items())))
         total_bytes += estimate_disk_need(recipe.checkpoint, num_parameters=num_parameters).total_bytes - RESERVE_BYTES
     return total_bytes
