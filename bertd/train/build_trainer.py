@@ -241,8 +241,8 @@ def _open_bookkeeping(
     recipe, paths = run_inputs.recipe, run_inputs.paths
     start = build_start_record(run_inputs, ranks, model, attempt, starting_point, execution, batches)
     warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s)
-    if attempt == 1 and ranks.is_first and ranks.device.type == "cuda":
-        warnings |= collect_machine_warnings(num_ranks=ranks.world_size)
+    if attempt == 1 and ranks.is_first:
+        warnings |= collect_machine_warnings(device=ranks.device.type, num_ranks=ranks.world_size)
     digest = read_digest(paths.journal).with_record(start)
     progress = digest.progress
     journal = BufferedJournalWriter(JournalWriter(paths.journal))

@@ -15,9 +15,12 @@ from pydantic import TypeAdapter
 
 from bertd.errors import DeviceError
 from bertd.records import Finding, Severity
+from bertd.run.amounts.quantities import format_bytes
 from bertd.train.autotune.kernels import find_compiler_fault
 from bertd.train.backends.cuda_arch import require_supported_arch
 
+_PINNED_BYTES = 1 << 26
+"""More than the batches of a run that are read ahead."""
 _INSTALL = "install a CUDA build of torch, see https://pytorch.org/get-started/locally"
 
 
@@ -36,9 +39,24 @@ def check_torch(*, num_gpus: int) -> Iterator[Finding]:
     yield _judge_build(num_gpus=num_gpus, has_gpu=has_gpu)
     if has_gpu:
         yield from _check_cards()
+    else:
+        yield from _check_cpu_kernels()
     device = torch.device("cuda" if has_gpu else "cpu")
     yield _judge_compiler(find_compiler_fault(device), device=device)
-    if not has_gpu and not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch leaves it untyped
+
+
+def check_build(*, num_gpus: int) -> Iterator[Finding]:
+    """What torch's build costs a run on the CPU: that it is one for the CPU beside GPUs, or lacks kernels.
+
+    A build for CUDA that sees no GPU is as it should be there: the daemon gives such a run none.
+    """
+    if torch.version.cuda is None and torch.version.hip is None:
+        yield _judge_build(num_gpus=num_gpus, has_gpu=False)
+    yield from _check_cpu_kernels()
+
+
+def _check_cpu_kernels() -> Iterator[Finding]:
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]  # torch leaves it untyped
         yield Finding(
             check="oneDNN",
             severity=Severity.SLOW,
@@ -103,6 +121,7 @@ def _check_cards() -> Iterator[Finding]:
             remedy=_INSTALL,
             cost="runs on several GPUs fail",
         )
+    yield from _check_pinned_memory()
     cuda: Any = torch.backends.cuda  # torch leaves its functions untyped
     if not (cuda.flash_sdp_enabled() or cuda.mem_efficient_sdp_enabled()):
         yield Finding(
@@ -110,6 +129,21 @@ def _check_cards() -> Iterator[Finding]:
             severity=Severity.SLOW,
             text="PyTorch's fused attention kernels are switched off in this environment",
             cost="attention reads and writes all its scores in memory",
+        )
+
+
+def _check_pinned_memory() -> Iterator[Finding]:
+    """Whether copies to the GPU can come from pinned memory, as those of batches do: others wait for the GPU."""
+    try:
+        torch.empty(_PINNED_BYTES, dtype=torch.uint8, pin_memory=True)
+    except RuntimeError as error:
+        reason = str(error).strip().partition("\n")[0]
+        yield Finding(
+            check="pinned memory",
+            severity=Severity.FAULT,
+            text=f"{format_bytes(_PINNED_BYTES)} of memory cannot be pinned: {reason}",
+            remedy="raise the limit on locked memory: LimitMEMLOCK= of the unit, --ulimit memlock of the container",
+            cost="runs on a GPU end at their first batch",
         )
 
 

@@ -13,7 +13,7 @@ from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.attention_backend import AttentionChoice
 from bertd.train.autotune.choose import ExecutionPlan
 from bertd.train.autotune.kernels import KernelChoice
-from bertd.train.backends.precision import Precision, find_unused_tf32
+from bertd.train.backends.precision import Precision, find_unused_fp16, find_unused_tf32
 from bertd.train.checkpoint.disk_space import check_disk_space
 from bertd.train.checkpoint.resume import StartingPoint
 from bertd.train.distributed.process_group import Ranks
@@ -115,6 +115,11 @@ def _collect_slow_path_warnings(kernels: KernelChoice, attention: AttentionChoic
             f"{kernels.name} kernels, because compiled ones do not work here: {kernels.compile_fault}; `bertd doctor` "
             "says what is missing"
         )
+    if kernels.name == "eager" and kernels.is_of_recipe and ranks.device.type == "cuda":
+        warnings["eager_kernels"] = (
+            '[precision] kernels = "eager": compiled ones join what eager ones read and write one by one; "auto" takes '
+            "those where they work"
+        )
     if ranks.device.type == "cuda" and attention.names[:1] == ("math",):
         warnings["attention_math"] = (
             f"attention without a fused kernel, which reads and writes all its scores in memory: {attention.reason}"
@@ -142,6 +147,7 @@ def _collect_device_warnings(ranks: Ranks, precision: Precision) -> dict[str, st
     problems = {
         "unknown_gpu": missing_mfu_reason(device_name(ranks.device)),
         "tf32_off": find_unused_tf32(precision, ranks.device),
+        "fp32_products": find_unused_fp16(precision, ranks.device),
     }
     return {code: problem for code, problem in problems.items() if problem}
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from bertd.cli import exit_codes
 from bertd.records.states import ExitClass
 from bertd.run.machine.checks import gpu_checks, gpu_findings, machine_checks
+from bertd.train import check_torch
 from tests.docs.command_lines import ROOT
 
 PAGE = (ROOT / "docs" / "recovering.md").read_text(encoding="utf-8")
@@ -83,7 +84,9 @@ def test_every_code_of_an_alert_has_its_row() -> None:
 
 
 def test_no_row_is_of_a_code_that_is_gone() -> None:
-    checks = "".join(ast.unparse(ast.parse(_source(module))) for module in (gpu_checks, gpu_findings, machine_checks))
+    checks = "".join(
+        ast.unparse(ast.parse(_source(module))) for module in (gpu_checks, gpu_findings, machine_checks, check_torch)
+    )
     of_checks = {name.lower().replace(" ", "_") for name in re.findall(r"check='([^']+)'", checks)}
     assert _words(_FIRST_CELLS) - set(dict(_codes())) <= of_checks
 

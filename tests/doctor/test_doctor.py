@@ -52,6 +52,19 @@ def test_a_torch_for_cuda_that_sees_no_gpu_says_why(monkeypatch: pytest.MonkeyPa
     assert check_torch._judge_build(num_gpus=1, has_gpu=False).text.endswith("is too old")
 
 
+def test_memory_that_cannot_be_pinned_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, pin_memory: bool, **__: object) -> None:
+        assert pin_memory
+        raise RuntimeError("CUDA error: out of memory\nCompile with TORCH_USE_CUDA_DSA")
+
+    monkeypatch.setattr(torch, "empty", refuse)
+    (finding,) = check_torch._check_pinned_memory()
+    assert (finding.check, finding.severity) == ("pinned memory", Severity.FAULT)
+    assert finding.text == "64.0 MiB of memory cannot be pinned: CUDA error: out of memory"
+    monkeypatch.setattr(torch, "empty", lambda *_, **__: None)
+    assert not list(check_torch._check_pinned_memory())
+
+
 @pytest.mark.parametrize("program", ["bertd.no_such_module", "sys"])
 def test_a_torch_that_cannot_be_imported_is_a_fault(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
     monkeypatch.setattr(torch_checks, "_PROGRAM", program)

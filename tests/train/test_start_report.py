@@ -28,3 +28,14 @@ def test_a_compiler_that_does_not_work_is_an_alert() -> None:
     fell_back = KernelChoice("eager", "nothing is timed", Apex(), compile_fault="no g++")
     warnings = _collect_slow_path_warnings(fell_back, AttentionChoice(), ranks)
     assert list(warnings) == ["compile_failed"] and "no g++" in warnings["compile_failed"]
+
+
+@pytest.mark.parametrize(("device", "alerts"), [("cuda", ["eager_kernels"]), ("cpu", [])])
+def test_eager_kernels_of_the_recipe_are_an_alert_on_a_gpu_and_chosen_ones_are_not(
+    device: str, alerts: list[str]
+) -> None:
+    ranks = Ranks(rank=0, world_size=1, device=torch.device(device), control=None)
+    asked_for = KernelChoice("eager", "the recipe says so", Apex(), is_of_recipe=True)
+    chosen = KernelChoice("eager", "a budget of 5min is too short for compiling to pay", Apex())
+    assert list(_collect_slow_path_warnings(asked_for, AttentionChoice(), ranks)) == alerts
+    assert not _collect_slow_path_warnings(chosen, AttentionChoice(), ranks)

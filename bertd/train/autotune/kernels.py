@@ -49,6 +49,8 @@ class KernelChoice:
     """Sequences/s by micro-batch, as measured on rank 0; empty where nothing was."""
     compile_fault: str = ""
     """Why compiled kernels were tried and do not work here, as rank 0 found; else empty."""
+    is_of_recipe: bool = False
+    """Whether the recipe names them."""
 
 
 def choose_kernels(
@@ -73,7 +75,7 @@ def choose_kernels(
         chosen = _choose_apex(setup, ranks=ranks)
         return chosen if wanted == "apex" or earlier is None else replace(chosen, reason=earlier.reason)
     if wanted != "auto":
-        return KernelChoice(name=wanted, reason="the recipe says so", apex=Apex())
+        return KernelChoice(name=wanted, reason="the recipe says so", apex=Apex(), is_of_recipe=True)
     if earlier is not None:
         return earlier
     if is_deterministic(setup.recipe):

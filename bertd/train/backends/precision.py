@@ -23,8 +23,10 @@ class Precision:
     """fp16 gradients underflow without a loss scale."""
 
 
+_FP16_CAPABILITY = (7, 0)
+"""Volta: the first with tensor cores. The GeForce GTX 16 series is Turing without them, and still fast in fp16."""
 _TF32_CAPABILITY = (8, 0)
-"""Ampere: the first with TF32."""
+"""Ampere: the first with TF32, and with bf16."""
 
 
 def find_unused_tf32(precision: Precision, device: torch.device) -> str | None:
@@ -36,6 +38,18 @@ def find_unused_tf32(precision: Precision, device: torch.device) -> str | None:
     return (
         f'[precision] mode = "fp32": products are exact to fp32, with TF32 off, which leaves the tensor cores of '
         f'{torch.cuda.get_device_name(device)} unused; "bf16" uses them'
+    )
+
+
+def find_unused_fp16(precision: Precision, device: torch.device) -> str | None:
+    """The same of a GPU whose tensor cores have fp16 alone; None for others."""
+    if precision.mode != "fp32" or device.type != "cuda":
+        return None
+    if not _FP16_CAPABILITY <= torch.cuda.get_device_capability(device) < _TF32_CAPABILITY:
+        return None
+    return (
+        f'[precision] mode = "fp32": the tensor cores of {torch.cuda.get_device_name(device)} compute in fp16 and are '
+        'unused; "auto" uses them, with a loss scale'
     )
 
 

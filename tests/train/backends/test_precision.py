@@ -54,11 +54,21 @@ def test_auto_is_fp32_on_a_cpu(monkeypatch: pytest.MonkeyPatch, has_bf16: bool) 
 
 
 @pytest.mark.parametrize(
-    ("mode", "capability", "is_alert"),
-    [("fp32", (8, 0), True), ("fp32", (9, 0), True), ("fp32", (7, 5), False), ("bf16", (8, 0), False)],
+    ("mode", "capability", "alerts"),
+    [
+        ("fp32", (8, 0), {"tf32_off"}),
+        ("fp32", (9, 0), {"tf32_off"}),
+        ("fp32", (7, 5), {"fp32_products"}),
+        ("fp32", (6, 1), set()),
+        ("bf16", (8, 0), set()),
+        ("fp16", (7, 5), set()),
+    ],
 )
-def test_fp32_on_a_gpu_with_tf32_says_that_it_is_off(
-    monkeypatch: pytest.MonkeyPatch, mode: Literal["fp32", "bf16"], capability: tuple[int, int], is_alert: bool
+def test_fp32_on_a_gpu_says_which_faster_format_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+    mode: Literal["fp32", "bf16", "fp16"],
+    capability: tuple[int, int],
+    alerts: set[str],
 ) -> None:
     pretend_gpu(monkeypatch, has_bf16=True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "NVIDIA H200")
@@ -67,8 +77,12 @@ def test_fp32_on_a_gpu_with_tf32_says_that_it_is_off(
 
     warnings = _collect_device_warnings(Ranks(rank=0, world_size=1, device=GPU, control=None), precision)
 
-    assert ("tf32_off" in warnings) is is_alert
-    assert not is_alert or "TF32 off, which leaves the tensor cores of NVIDIA H200 unused" in warnings["tf32_off"]
+    assert warnings.keys() & {"tf32_off", "fp32_products"} == alerts
+    words = {
+        "tf32_off": "TF32 off, which leaves the tensor cores of NVIDIA H200 unused",
+        "fp32_products": "the tensor cores of NVIDIA H200 compute in fp16 and are unused",
+    }
+    assert all(words[code] in warnings[code] for code in alerts)
 
 
 def test_nothing_is_said_of_tf32_where_it_is_on_or_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

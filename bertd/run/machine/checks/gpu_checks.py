@@ -73,10 +73,9 @@ def check_gpus(nvml: Nvml | None, *, why_no_nvml: str, root: Path = Path("/")) -
 
 def check_used_gpus(nvml: Nvml, *, uuids: Collection[str]) -> Iterator[Finding]:
     """What makes a run on these GPUs fail, or slow, of that which is found about each of them."""
-    gpus, _ = _open_gpus(nvml)
-    for gpu in gpus:
-        if gpu.query("nvmlDeviceGetUUID") in uuids:
-            yield from (each for each in _check_gpu(gpu) if each.severity in (Severity.FAULT, Severity.SLOW))
+    gpus = [gpu for gpu in _open_gpus(nvml)[0] if gpu.query("nvmlDeviceGetUUID") in uuids]
+    findings = itertools.chain(*map(_check_gpu, gpus), _check_peers(gpus))
+    yield from (each for each in findings if each.severity in (Severity.FAULT, Severity.SLOW))
 
 
 def _count_on_bus(root: Path) -> int:

@@ -41,6 +41,12 @@ def check_machine(root: Path = Path("/"), *, num_gpus: int = 0) -> Iterator[Find
     yield from _check_huge_pages(root)
 
 
+def check_cpu_time(root: Path = Path("/")) -> Iterator[Finding]:
+    """What keeps a job from the full speed of its cores."""
+    yield _check_cores(root)
+    yield from _check_governor(root)
+
+
 def check_shared_memory(root: Path = Path("/")) -> Finding:
     """Whether the ranks of several GPUs find enough of it."""
     return _check_shared_memory(root)
