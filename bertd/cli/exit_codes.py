@@ -8,9 +8,10 @@ MEANINGS: dict[int, str] = {
     2: "the command, the recipe or the budget is wrong",
     4: "no such job, run or hook",
     5: "the job's state does not allow it",
-    10: "wait: the job failed",
-    11: "wait: the job was cancelled",
-    12: "wait: the job was lost",
+    10: "wait, train: the job failed",
+    11: "wait, train: the job was cancelled",
+    12: "wait, train: the job was lost",
+    13: "train: paused; the same command continues it",
     65: "a corpus, vocabulary, data set, run folder, checkpoint or backup is missing or damaged",
     69: "no daemon answers, or the devices or the package asked for are not there",
     70: "internal error",
@@ -24,7 +25,7 @@ MEANINGS: dict[int, str] = {
     130: "interrupted with Ctrl-C",
 }
 
-FAILED, CANCELLED, LOST = 10, 11, 12
+FAILED, CANCELLED, LOST, PAUSED = 10, 11, 12, 13
 TIMED_OUT = 124
 
 

@@ -53,7 +53,19 @@ ARGUMENTS = {
 }
 """Arguments with which each subcommand asks the daemon."""
 READING = {"audit", "gc", "hooks", "logs", "status", "jobs", "show", "devices", "scores", "wait"}
-WITHOUT_DAEMON = {"start", "predict", "bench", "prove", "plan", "doctor", "config", "backup", "restore"}
+WITHOUT_DAEMON = {
+    "start",
+    "predict",
+    "bench",
+    "prove",
+    "plan",
+    "doctor",
+    "config",
+    "backup",
+    "restore",
+    "train",
+    "slurm",
+}
 
 
 def test_every_subcommand_is_tried_here() -> None:
@@ -94,7 +106,14 @@ def test_every_subcommand_that_acts_prints_json(verb: str) -> None:
 
 def test_every_status_in_the_table_is_that_of_something() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, BertdError)]
-    others = {0, program.INTERRUPTED, program.INTERNAL_FAULT, exit_codes.TIMED_OUT, *EXIT_CODE_BY_STATE.values()}
+    others = {
+        0,
+        program.INTERRUPTED,
+        program.INTERNAL_FAULT,
+        exit_codes.TIMED_OUT,
+        exit_codes.PAUSED,
+        *EXIT_CODE_BY_STATE.values(),
+    }
     assert {kind.exit_code for kind in kinds} | others == set(exit_codes.MEANINGS)
 
 

@@ -29,9 +29,10 @@ from bertd.daemon.scheduling.expectations.outlook import Outlook
 from bertd.daemon.scheduling.job_completion import JobCompletion
 from bertd.daemon.scheduling.moved_folders import renew_paths
 from bertd.daemon.scheduling.runner_version import adoption_alert, is_of_other_version, reason_with_warning
-from bertd.daemon.scheduling.runners import RunnerHandle, Runners, clean_job_folder, has_other_runner
+from bertd.daemon.scheduling.runners import RunnerHandle, Runners, has_other_runner
 from bertd.daemon.scheduling.start_decisions import StartDecisions
 from bertd.errors import BertdError, DaemonBusyError, StorageError
+from bertd.jobs.runner.clean_folder import clean_job_folder
 from bertd.jobs.store.database import Database
 from bertd.jobs.store.event_log import EventLog
 from bertd.jobs.store.lifecycle import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,8 @@ from bertd.cli.completion import complete_sweep, complete_sweep_file
 from bertd.cli.options import GroupOption, JsonOption, PriorityOption, SocketOption, connect, print_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bertd.api.sweep_models import SubmitSweep
     from bertd.run.recipe.sweep_grid import Setting
 
@@ -37,7 +40,8 @@ def sweep(
     """
     from bertd.cli.commands.submitting.sweep_estimate import estimate_sweep, estimate_text
 
-    order, settings = _read_order(file, priority=priority, group=group)
+    read = read_sweep_order(file, priority=priority, group=group)
+    order, settings = read.order, read.settings
     client = connect(socket)
     if dry_run:
         estimate = estimate_sweep(order.spec, settings, client=client)
@@ -103,8 +107,24 @@ def _require_name_to_cancel(id: str | None, *, cancel: bool) -> None:
         raise typer.BadParameter("name the sweep to cancel", param_hint="--cancel")
 
 
-def _read_order(file: str, *, priority: int, group: str | None) -> tuple[SubmitSweep, list[Setting]]:
-    """The request for a sweep file, and its settings."""
+@dataclass(frozen=True)
+class SweepOrder:
+    """A sweep file as it was read."""
+
+    order: SubmitSweep
+    """The request; its paths are absolute."""
+    settings: list[Setting]
+    base_recipe: Path
+    """The file that every setting is made of."""
+
+
+def read_sweep_order(file: str, *, priority: int, group: str | None) -> SweepOrder:
+    """Read a sweep file and check every setting of it.
+
+    Raises:
+        RecipeError: it, its recipe or a setting is wrong.
+        ShardError: there is no such data set.
+    """
     from bertd.api.sweep_models import SubmitSweep
     from bertd.run.paths import expand_user, find_data_set
     from bertd.run.recipe.load import find_recipe, read_recipe
@@ -144,4 +164,4 @@ def _read_order(file: str, *, priority: int, group: str | None) -> tuple[SubmitS
         priority=priority,
         group=group,
     )
-    return order, settings
+    return SweepOrder(order=order, settings=settings, base_recipe=base)

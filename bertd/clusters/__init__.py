@@ -1,0 +1,1 @@
+"""Job descriptions for other engines: Slurm, Kubernetes, SkyPilot. Pure."""
