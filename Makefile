@@ -26,7 +26,7 @@ MINUTES ?= 10
 
 BIN := $(VENV)/bin
 
-.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-plan bench-forecast gallery gpu-proof check clean
+.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-plan bench-forecast bench-scale gallery gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -100,6 +100,10 @@ bench-daemon: install
 # On a machine with little other load: 25 minutes.
 bench-plan: install
 	$(BIN)/python -m tests.run.plan.bench_plan --data "$(DATA)"
+
+# Sparse files of 300 billion tokens, and preparation by several workers: five minutes.
+bench-scale: install
+	$(BIN)/python -m bertd.bench.scale
 
 # Ways to forecast a final loss, on the recorded runs of the tests; prints the values that ship.
 bench-forecast: install

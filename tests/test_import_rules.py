@@ -80,6 +80,7 @@ def test_a_proof_and_all_it_starts_load_without_what_a_bare_box_lacks() -> None:
     left_out = (
         "bertd.bench.glue",
         "bertd.bench.quality",
+        "bertd.bench.scale",
         "bertd.train.backends.apex",
         "bertd.train.backends.triton_attention_kernels",
         "bertd.train.backends.triton_symmetric_product",

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from bertd.errors import ShardError
 from bertd.run.dataset_manifest import (
+    MAX_PACKED_SEQUENCES,
     Manifest,
     SourceCounts,
     SplitCounts,
@@ -24,6 +25,7 @@ from bertd.run.dataset_manifest import (
     count_sequences,
     no_sequence_message,
     read_manifest,
+    too_many_to_pack_message,
 )
 from bertd.terminal_text import terminal_line
 
@@ -84,14 +86,17 @@ class MixtureManifest:
         )
 
     def require_sequences(self, split: SplitName, *, sequence_length: int, packing: str) -> None:
-        """Check that each member has a sequence in the split.
+        """Check that each member has a sequence in the split, and not too many for the packing.
 
         Raises:
-            ShardError: one has none.
+            ShardError: one has none, or too many.
         """
         for member in self.members:
             counts = member.manifest.splits[split]
-            if not count_sequences(counts, sequence_length=sequence_length, packing=packing):
+            num_sequences = count_sequences(counts, sequence_length=sequence_length, packing=packing)
+            if packing == "sentences" and num_sequences > MAX_PACKED_SEQUENCES:
+                raise ShardError(too_many_to_pack_message(member.root, split=split, num_sequences=num_sequences))
+            if not num_sequences:
                 raise ShardError(
                     no_sequence_message(member.root, split=split, counts=counts, sequence_length=sequence_length)
                 )

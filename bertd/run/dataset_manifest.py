@@ -31,6 +31,10 @@ from bertd.validation_text import describe_problem
 DATASET_FORMAT = 1
 """Version of the folder; a reader refuses a newer one."""
 MANIFEST_FILE = "manifest.json"
+PIECE_BYTES = 1 << 30
+"""Larger files of tokens and offsets have a hash for each piece of this size, too."""
+MAX_PACKED_SEQUENCES = 1 << 28
+"""Most rows of the packing "sentences", whose places are kept in memory: 2.7 GB on each rank, and minutes to find."""
 
 SplitName = Literal["train", "validation"]
 
@@ -70,10 +74,26 @@ class SourceCounts(FrozenModel):
     """Over both splits."""
 
 
+class PieceHashes(FrozenModel):
+    """Hashes of a large file's pieces, which can be checked at the same time."""
+
+    bytes: PositiveInt
+    """Of each piece but the last."""
+    sha256: list[str]
+    """In their order."""
+
+
 class FileFacts(FrozenModel):
     size: int
     """Bytes."""
     sha256: str
+    pieces: PieceHashes | None = None
+    """None for a file of up to PIECE_BYTES, and in a data set that an older bertd made."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_older_ones_lack(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        tree: dict[str, object] = serialize(self)
+        return {name: value for name, value in tree.items() if value is not None}
 
 
 class TokenizerFacts(FrozenModel):
@@ -147,6 +167,14 @@ def count_sequences(counts: SplitCounts, *, sequence_length: int, packing: str) 
     if packing == "full":
         return counts.stream_tokens // width
     return max(counts.documents, -(-counts.tokens // width))
+
+
+def too_many_to_pack_message(root: Path, *, split: SplitName, num_sequences: int) -> str:
+    """Why a split cannot be packed by sentences, and the remedy."""
+    return (
+        f"{root}: its {split} split has {num_sequences:,} rows or more of whole sentences, and their places in memory "
+        f'are bounded to {MAX_PACKED_SEQUENCES:,}; set data.packing = "full", which stores none'
+    )
 
 
 def no_sequence_message(root: Path, *, split: SplitName, counts: SplitCounts, sequence_length: int) -> str:

@@ -21,7 +21,13 @@ from bertd.data.batches.packing import SentenceSpans, pack_sentences
 from bertd.data.batches.sampler import VALIDATION_EPOCH, LocatedSequences, locate_sequences
 from bertd.data.dataset.shards import DataSet
 from bertd.errors import ShardError
-from bertd.run.dataset_manifest import SplitName, no_sequence_message
+from bertd.run.dataset_manifest import (
+    MAX_PACKED_SEQUENCES,
+    SplitName,
+    count_sequences,
+    no_sequence_message,
+    too_many_to_pack_message,
+)
 
 Packing = Literal["full", "sentences"]
 
@@ -92,7 +98,7 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
         packing: full or sentences.
 
     Raises:
-        ShardError: the split has no complete row, or the files do not match the manifest.
+        ShardError: the split has no complete row, too many for the packing, or files that the manifest does not match.
         ValueError: no such split or packing.
     """
     if packing not in get_args(Packing) or split not in get_args(SplitName):
@@ -104,6 +110,9 @@ def open_sequences(dataset: DataSet, *, split: str, sequence_length: int, packin
     if packing == "full":
         spans = WindowSpans(num_sequences=counts.stream_tokens // width, width=width)
     else:
+        least = count_sequences(counts, sequence_length=sequence_length, packing=packing)
+        if least > MAX_PACKED_SEQUENCES:
+            raise ShardError(too_many_to_pack_message(dataset.root, split=name, num_sequences=least))
         arrays = dataset.split(name)
         spans = pack_sentences(documents=arrays.documents, sentences=arrays.sentences, width=width)
     if not spans.num_sequences:

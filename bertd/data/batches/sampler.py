@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -34,7 +35,7 @@ class LocatedSequences:
     indices: IndexArray
     """Sequence numbers, 0 .. num_sequences - 1."""
 
-    @property
+    @cached_property
     def keys(self) -> IndexArray:
         """One number for each (epoch, sequence): what the masks depend on."""
         return sequence_keys(epochs=self.epochs, indices=self.indices)

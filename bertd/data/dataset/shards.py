@@ -22,10 +22,10 @@ from typing import Any, Self
 import numpy as np
 
 from bertd.data.dataset.array_file import ArrayFile
+from bertd.data.dataset.content_check import find_changed_content
 from bertd.errors import ShardError, VocabularyError
 from bertd.run.dataset_manifest import (
     MANIFEST_FILE,
-    FileFacts,
     Manifest,
     SplitName,
     damage_message,
@@ -107,11 +107,9 @@ class DataSet:
         dataset = cls(root, manifest)
         damages = find_damage(root, manifest)
         if verify:
-            damages |= {
-                name: damage
-                for name, facts in manifest.files.items()
-                if name not in damages and (damage := _content_damage(root / name, facts))
-            }
+            damages |= find_changed_content(
+                root, {name: facts for name, facts in manifest.files.items() if name not in damages}
+            )
         if damages:
             raise ShardError(damage_message(root, damages))
         files = [root / name for name in manifest.files if name.startswith(f"{TOKENIZER_FOLDER}/")]
@@ -163,10 +161,3 @@ class DataSet:
                 f"{self.root / name}: does not hold the {length} entries that {MANIFEST_FILE} counts; prepare it again"
             )
         return file
-
-
-def _content_damage(path: Path, facts: FileFacts) -> str | None:
-    try:
-        return "has changed content" if file_sha256(path) != facts.sha256 else None
-    except OSError as error:
-        return f"cannot be read ({error.strerror})"

@@ -14,7 +14,7 @@ from bertd.data.inspect.left_out_lines import shares_line
 from bertd.data.inspect.report import DecodedSequence, PackingFacts
 from bertd.data.prepare.skip_reasons import format_skip_reasons
 from bertd.run.amounts.quantities import format_count
-from bertd.run.dataset_manifest import Manifest
+from bertd.run.dataset_manifest import MAX_PACKED_SEQUENCES, Manifest
 from bertd.tokenizer.kind import VocabularyKind
 
 _PREDICTED = re.compile(r"\[[^\s\[\]|]+\|[^\s\[\]|]+\]")
@@ -44,6 +44,8 @@ def packing_lines(facts: list[PackingFacts], *, length: int, estimate: BudgetEst
     for fact in facts:
         epochs = "" if fact.epochs is None else f"{fact.epochs:16,.2f}"
         lines.append(f"  {fact.packing:16}{fact.sequences:14,}{fact.padding_share:10.1%}{epochs}")
+    if all(fact.packing != "sentences" for fact in facts):
+        lines.append(f"  sentences       not measured: more than {MAX_PACKED_SEQUENCES:,} rows, which it does not take")
     if estimate is None:
         return [*lines, "  --recipe shows how many epochs a budget buys"]
     if estimate.sequences is not None:

@@ -10,6 +10,7 @@ from tokenizers.decoders import ByteLevel
 from bertd.data.batches.rows import Packing, TokenSequences, open_sequences
 from bertd.data.batches.sampler import locate_sequences
 from bertd.data.dataset.shards import DataSet
+from bertd.run.dataset_manifest import MAX_PACKED_SEQUENCES, count_sequences
 from bertd.run.recipe.schema import MaskingSection
 from bertd.tokenizer.vocabulary import Vocabulary
 
@@ -39,7 +40,7 @@ class DecodedSequence:
 
 
 def measure_packings(dataset: DataSet, *, sequence_length: int, budget_sequences: float | None) -> list[PackingFacts]:
-    """Measure both packings of the train split.
+    """Measure both packings of the train split; that by sentences is left out where its rows would be too many.
 
     Args:
         budget_sequences: sequences that a run's budget covers; None if not known.
@@ -50,6 +51,8 @@ def measure_packings(dataset: DataSet, *, sequence_length: int, budget_sequences
     tokenizer = dataset.manifest.tokenizer
     facts = []
     for packing in PACKINGS:
+        if packing == "sentences" and not can_pack_sentences(dataset, sequence_length=sequence_length):
+            continue
         sequences = open_sequences(dataset, split="train", sequence_length=sequence_length, packing=packing)
         padding = _padding_share(sequences, pad=tokenizer.pad)
         epochs = None if budget_sequences is None else budget_sequences / sequences.num_sequences
@@ -57,6 +60,13 @@ def measure_packings(dataset: DataSet, *, sequence_length: int, budget_sequences
             PackingFacts(packing=packing, sequences=sequences.num_sequences, padding_share=padding, epochs=epochs)
         )
     return facts
+
+
+def can_pack_sentences(dataset: DataSet, *, sequence_length: int) -> bool:
+    """Whether the train split has few enough rows of whole sentences."""
+    counts = dataset.manifest.splits["train"]
+    least = count_sequences(counts, sequence_length=sequence_length, packing="sentences")
+    return least <= MAX_PACKED_SEQUENCES
 
 
 _MAX_PADDING_SAMPLE = 20_000

@@ -23,7 +23,14 @@ from bertd.data.prepare.splits.assembly_skips import AssemblySkips
 from bertd.data.prepare.splits.part_documents import PartDocuments
 from bertd.data.prepare.splits.source_tally import SourceTally
 from bertd.data.sources.readers.left_out import LeftOut
-from bertd.run.dataset_manifest import FileFacts, HeldOutPieces, SplitCounts, SplitName
+from bertd.run.dataset_manifest import (
+    PIECE_BYTES,
+    FileFacts,
+    HeldOutPieces,
+    PieceHashes,
+    SplitCounts,
+    SplitName,
+)
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -35,19 +42,33 @@ class _HashingFile:
         self._file: BinaryIO = path.open("wb")
         self._digest = hashlib.sha256()
         self._size = 0
+        self._piece_digest = hashlib.sha256()
+        self._pieces: list[str] = []
+        """Hashes of the pieces that are complete."""
 
     def write(self, array: npt.NDArray[np.generic]) -> None:
-        content = array.tobytes()
+        content = memoryview(array.tobytes())
         self._file.write(content)
         self._digest.update(content)
-        self._size += len(content)
+        while content:
+            room = PIECE_BYTES - self._size % PIECE_BYTES
+            self._piece_digest.update(content[:room])
+            self._size += len(content[:room])
+            if len(content) >= room:
+                self._pieces.append(self._piece_digest.hexdigest())
+                self._piece_digest = hashlib.sha256()
+            content = content[room:]
 
     def close(self) -> FileFacts:
-        """Flush to disk and close; returns the size and the hash."""
+        """Flush to disk and close; returns the size and the hashes."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        return FileFacts(size=self._size, sha256=self._digest.hexdigest())
+        pieces = None
+        if self._size > PIECE_BYTES:
+            last = [self._piece_digest.hexdigest()] if self._size % PIECE_BYTES else []
+            pieces = PieceHashes(bytes=PIECE_BYTES, sha256=[*self._pieces, *last])
+        return FileFacts(size=self._size, sha256=self._digest.hexdigest(), pieces=pieces)
 
 
 @dataclass
