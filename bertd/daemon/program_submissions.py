@@ -9,13 +9,13 @@ from typing import Literal
 from bertd.api.models import ProgramSubmission, SubmitEvaluate, SubmitExport, SubmitPrepare
 from bertd.daemon.admission.command_job import require_memory
 from bertd.daemon.admission.data_set import require_manifest
+from bertd.daemon.admission.find_export import RUN_REFERENCE, find_run_job
 from bertd.daemon.admission.finetuning import require_export
 from bertd.daemon.admission.program_job import arguments_of_prepare, choose_cores, require_prepare
 from bertd.daemon.admission.quota import Quotas
 from bertd.daemon.command_submissions import name_of_program
 from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
-from bertd.daemon.submissions import RUN_REFERENCE, find_run_job
 from bertd.errors import BertdError, CheckpointError, DeviceError, SubmissionError, UnknownJobError
 from bertd.jobs.runner.command_job_runner import read_command_job_spec
 from bertd.jobs.store.database import Database

@@ -6,15 +6,14 @@ leaves a folder without a row; its number is never used again.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from bertd.api.models import GridEstimateView, LendingSubmission, SubmitFinetune, SubmitGrid, SubmitPretrain
 from bertd.daemon.admission.answering_disks import AnsweringDisks
 from bertd.daemon.admission.data_set import require_usable_data
+from bertd.daemon.admission.find_export import find_export
 from bertd.daemon.admission.finetuning import (
-    require_export,
     require_grid_of_recipe,
     require_own_data,
     require_task_data,
@@ -27,28 +26,17 @@ from bertd.daemon.grids.grid_plan import GridPlan, plan_grid
 from bertd.daemon.grids.measured_speeds import MeasuredSpeeds
 from bertd.daemon.new_jobs import NewJobs, draft_job
 from bertd.daemon.scheduling.devices.device_allocation import Inventory
-from bertd.errors import (
-    CheckpointError,
-    UnknownJobError,
-)
 from bertd.jobs.store.database import Database
-from bertd.jobs.store.job_names import find_run
 from bertd.jobs.store.queue import Job, Queue
 from bertd.jobs.store.tables.dependency_table import DependencyTable
 from bertd.jobs.store.tables.marker_grid_table import MarkerGridTable
 from bertd.records import FinetuneSpec, JobKind
 from bertd.run.atomic_files import atomic_write
 from bertd.run.budget import require_whole_start
-from bertd.run.checkpoint_index import find_checkpoint_at_marker
-from bertd.run.paths import JobPaths, RunPaths, StatePaths, is_data_set, newest_first, step_folder_name
+from bertd.run.paths import JobPaths, RunPaths, StatePaths, is_data_set
 from bertd.run.pause_mark import write_pause_mark
 from bertd.run.recipe.load import format_recipe, parse_recipe, read_recipe
 from bertd.run.recipe.schema import Recipe
-
-RUN_REFERENCE = re.compile(r"^(@|[^@/]+?)(?:@(\d{1,18}|0?\.\d{1,18}))?$")
-"""A run, optionally followed by a step or by a marker, which is written as a share of the budget."""
-_MAX_ID_DIGITS = 18
-"""Most digits of a job number, so that SQLite can hold it."""
 
 
 class Submissions:
@@ -174,7 +162,7 @@ class Submissions:
             CorpusError: the task's data does not exist.
             RecipeError: there is no such task.
         """
-        export, source, run_id = self._find_export(request.run)
+        export, source, run_id = find_export(self._queue, request.run)
         if request.own is None:
             require_task_data(request.task, request.data_dir)
         else:
@@ -242,12 +230,12 @@ class Submissions:
         Raises:
             CheckpointError: the run has no such export.
         """
-        export, _, _ = self._find_export(request.run)
+        export, _, _ = find_export(self._queue, request.run)
         return self._speeds.find_finetuning(export, request, device_kind="gpu" if self._inventory.gpus else "cpu")
 
     def _plan_grid(self, request: SubmitGrid, *, most_devices: int | None = None) -> tuple[GridPlan, str | None]:
         """The plan, and the run of its export; None for an export given by its path."""
-        export, source_name, run_id = self._find_export(request.run)
+        export, source_name, run_id = find_export(self._queue, request.run)
         plan = plan_grid(
             request,
             export=export,
@@ -269,55 +257,6 @@ class Submissions:
             return self._paths.run(run_id).finetune(draft.id), run_id
 
         return choose_folder
-
-    def _find_export(self, text: str) -> tuple[Path, str, str | None]:
-        """Folder, displayed name and run id; no run id for an export given by its path.
-
-        Raises:
-            UnknownJobError: it names no run.
-            CheckpointError: there is no such export.
-        """
-        if text.startswith("/"):
-            return require_export(Path(text)), text, None
-        match = RUN_REFERENCE.match(text)
-        if match is None:
-            raise UnknownJobError(f"{text!r}: not a run, RUN@STEP, RUN@0.5 (a marker) or the path of an export")
-        job = find_run_job(self._queue, match[1])
-        paths = RunPaths(Path(job.folder))
-        exports = paths.exports
-        if match[2] is not None and "." in match[2]:
-            export = exports / find_checkpoint_at_marker(paths, float(match[2]), name=job.run_id).name
-        elif match[2] is not None:
-            export = exports / step_folder_name(int(match[2]))
-        else:
-            found = newest_first(exports)
-            if not found:
-                raise CheckpointError(_no_export_message(job, paths))
-            export = found[0]
-        return require_export(export), f"{job.run_id}/{export.name}", job.run_id
-
-
-def find_run_job(queue: Queue, name: str) -> Job:
-    """The pretraining that a person names, whose export or checkpoint is meant.
-
-    Raises:
-        CheckpointError: it is the number of another job.
-        UnknownJobError: there is no such run.
-    """
-    if not name.isdecimal() or len(name) > _MAX_ID_DIGITS:
-        return find_run(queue, name)
-    job = queue.get(int(name))
-    if job.kind is not JobKind.PRETRAIN:
-        raise CheckpointError(f"job {job.id}: is a {job.kind} and has no export; name the run {job.run_id}")
-    return job
-
-
-def _no_export_message(job: Job, paths: RunPaths) -> str:
-    if not newest_first(paths.checkpoints):
-        return (
-            f"{job.run_id}: has no export yet, since it has not trained: it is {job.state}; finetune it after its end"
-        )
-    return f"{job.run_id}: has no export yet; wait for its end, or stop it (that exports), then finetune"
 
 
 def _draft_run(recipe: Recipe, *, priority: int, group: str | None, hold: bool, uid: int, now: float) -> Job:

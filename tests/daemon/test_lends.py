@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from bertd.api.models import JobView, SubmitFinetune, SubmitGrid
-from bertd.errors import DeviceMemoryError, SubmissionError
+from bertd.errors import CheckpointError, DeviceMemoryError, SubmissionError
 from bertd.records import JobState, LendRecord, PauseKind
 from bertd.run.mailbox import read_command
 from bertd.run.paths import step_folder_name
@@ -215,6 +215,27 @@ def test_a_hot_lend_keeps_the_processes_and_charges_nothing(box: DaemonBox) -> N
     assert box.runner(run.id).pid == pid
     command = read_command(box.run_paths(run.id).control, number=1)
     assert command is not None and command.asked_by.endswith(f"by lend 1 to job {job.id}")
+    wait_until_trained(box, run)
+
+
+def test_a_run_without_an_export_is_not_paused_and_the_remedy_is_told(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=3))
+    run = box.submit_wide(steps=12)
+    box.wait_for_step(run.id, 3)
+    with pytest.raises(
+        CheckpointError, match=rf"neither an export nor a checkpoint.*`bertd checkpoint {run.id}` saves"
+    ):
+        box.client.submit(order(box, "cola"))
+    box.client.checkpoint(run.id)
+    saved = box.run_paths(run.id).checkpoints / step_folder_name(3)
+    wait_for(saved.is_dir, what="the checkpoint")
+    told = rf"`bertd export {run.run_id}` makes one of its newest checkpoint, that of step 3, while the run trains"
+    with pytest.raises(CheckpointError, match=told):
+        box.client.submit(order(box, "cola"))
+    with pytest.raises(CheckpointError, match=rf"`bertd export {run.run_id}@3` makes one"):
+        box.client.estimate_lend(order(box, "cola").model_copy(update={"run": f"{run.run_id}@3"}))
+    assert box.client.job(run.id).state is JobState.RUNNING
+    assert not [event for event in box.events() if event.type == "lending"]
     wait_until_trained(box, run)
 
 

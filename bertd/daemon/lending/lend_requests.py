@@ -105,11 +105,11 @@ class LendRequests:
             BertdError: the job itself is refused, as without `now`.
         """
         lender = self._require_lender(request)
+        _, wall_s = self._estimate_job(request, lender)
         if lender is not None and lender.lend is not None and lender.lend.state is LendState.RETURNING:
             # It trains already; only its first step was waited for.
             self._lends.finish(lender.lend, now=now)
             lender = replace(lender, lend=None)
-        _, wall_s = self._estimate_job(request, lender)
         with self._database.transaction():
             most = None if lender is None else lender.job.num_devices
             if isinstance(request, SubmitGrid):
