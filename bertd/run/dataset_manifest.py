@@ -129,6 +129,16 @@ class Filters(FrozenModel):
     near_threshold: float = 0.8
     """Estimated Jaccard similarity of token five-grams from which two documents are near duplicates."""
     max_documents: int | None = None
+    only_language: str | None = None
+    """Documents that an identifier takes for another language are left out; ISO 639-1."""
+    where: tuple[str, ...] | None = None
+    """Conditions on the columns of tables; rows that do not meet all are left out."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_what_older_ones_lack(self, serialize: SerializerFunctionWrapHandler) -> dict[str, object]:
+        tree: dict[str, object] = serialize(self)
+        added = ("only_language", "where")
+        return {name: value for name, value in tree.items() if value is not None or name not in added}
 
 
 class Manifest(FrozenModel):

@@ -8,6 +8,7 @@ import math
 from pydantic import ValidationError
 
 from bertd.data.sources.encodings import is_text_encoding
+from bertd.data.sources.readers.rows.row_filter import parse_condition
 from bertd.run.recipe.schema import DataSection
 from bertd.validation_text import describe_problem
 
@@ -96,6 +97,19 @@ def parse_encoding(text: str) -> str:
     """
     if not is_text_encoding(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not an encoding; give one such as windows-1252 or shift_jis")
+    return text
+
+
+def parse_where(text: str) -> str:
+    """A condition on a column.
+
+    Raises:
+        ArgumentTypeError: it is not one.
+    """
+    try:
+        parse_condition(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
     return text
 
 

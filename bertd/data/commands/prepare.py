@@ -12,7 +12,14 @@ import os
 import sys
 from pathlib import Path
 
-from bertd.data.commands.arguments import parse_count, parse_encoding, parse_integer, parse_positive, parse_share
+from bertd.data.commands.arguments import (
+    parse_count,
+    parse_encoding,
+    parse_integer,
+    parse_positive,
+    parse_share,
+    parse_where,
+)
 from bertd.data.dataset.left_out_report import LeftOutReport, read_left_out
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.text_quality import Quality, read_quality
@@ -31,6 +38,7 @@ from bertd.tokenizer.tokenizer import open_tokenizer
 
 _OF_THE_PROGRAM = (
     *("--vocab", "--validation", "--text-field", "--encoding", "--language", "--keep-disambiguation"),
+    *("--where", "--only-language"),
     *("--min-characters", "--min-ascii", "--dedup", "--near-threshold", "--max-documents", "--replace"),
 )
 """The options that decide what the data set has, as its job is given them."""
@@ -61,6 +69,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, help="name, or path, of the data set")
     parser.add_argument("--validation", type=parse_share, default=0.005, metavar="SHARE", help="of documents (0.005)")
     parser.add_argument("--text-field", default="text", metavar="NAME", help="of JSON lines and tables (text)")
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        type=parse_where,
+        metavar="CONDITION",
+        help="keep rows whose columns meet it, such as 'language_score > 0.9'; may be repeated",
+    )
+    parser.add_argument(
+        "--only-language", action="store_true", help="keep documents that are in --language, by py3langid"
+    )
     parser.add_argument(
         "--encoding", type=parse_encoding, metavar="NAME", help="of files that are not UTF-8, such as windows-1252"
     )
@@ -125,7 +144,10 @@ def _prepare(args: argparse.Namespace) -> None:
     options = PrepareOptions(
         vocab=args.vocab,
         reading=ReadingOptions(
-            text_field=args.text_field, keep_disambiguation=args.keep_disambiguation, encoding=args.encoding
+            text_field=args.text_field,
+            keep_disambiguation=args.keep_disambiguation,
+            encoding=args.encoding,
+            where=tuple(args.where),
         ),
         language=args.language,
         validation_share=args.validation,
@@ -135,6 +157,8 @@ def _prepare(args: argparse.Namespace) -> None:
             dedup=args.dedup,
             near_threshold=args.near_threshold,
             max_documents=args.max_documents,
+            where=tuple(args.where) or None,
+            only_language=args.language if args.only_language else None,
         ),
     )
     manifest = prepare(
@@ -165,7 +189,9 @@ def _program_arguments(args: argparse.Namespace) -> list[str]:
     parser, given = _parser(), list[str]()
     for name in _OF_THE_PROGRAM:
         value = getattr(args, name.removeprefix("--").replace("-", "_"))
-        if value != parser.get_default(name.removeprefix("--").replace("-", "_")):
+        if isinstance(value, list):
+            given += [f"{name}={one}" for one in value]
+        elif value != parser.get_default(name.removeprefix("--").replace("-", "_")):
             given.append(name if value is True else f"{name}={value}")
     return [*given, "--", *args.sources]
 

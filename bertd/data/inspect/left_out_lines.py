@@ -16,6 +16,10 @@ _MIN_PROSE_SHARE = 0.8
 _CHOSEN_REASONS = {
     SkipReason.SHORT.value,
     SkipReason.FEW_ASCII_LETTERS.value,
+    SkipReason.NOT_WHERE.value,
+    SkipReason.NO_COLUMN.value,
+    SkipReason.OTHER_LANGUAGE.value,
+    SkipReason.OTHER_RECORD.value,
     SkipReason.DUPLICATE.value,
     SkipReason.NEAR_DUPLICATE.value,
     SkipReason.OVER_LIMIT.value,

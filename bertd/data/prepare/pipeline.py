@@ -32,6 +32,7 @@ from bertd.data.prepare.splits.source_tally import SourceTally
 from bertd.data.prepare.splits.split_writer import WrittenSplits, write_splits
 from bertd.data.prepare.staging_dir import Workspace, open_workspace
 from bertd.data.prepare.stock_check import checking_stock_ids
+from bertd.data.sources.language_identifier import LanguageIdentifier
 from bertd.data.sources.spec import ReadingOptions, Source, find_sources, make_reader, mixed_kinds_lines
 from bertd.errors import CorpusError
 from bertd.program import print_note
@@ -92,6 +93,9 @@ def prepare(
     for line in mixed_kinds_lines(sources):
         print_note(line)
     tokenizer = open_tokenizer(options.vocab)
+    if options.filters.only_language is not None:
+        # Not in a worker first, where an error comes late.
+        LanguageIdentifier(options.filters.only_language)
     check = checking_stock_ids(tokenizer, place=options.vocab) if checks_tokenizer else nullcontext()
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):

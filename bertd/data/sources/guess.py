@@ -20,6 +20,7 @@ from bertd.data.sources.readers.rows.dialect import DELIMITERS, find_dialect, is
 from bertd.data.sources.readers.rows.json_envelopes import describe_envelope
 from bertd.data.sources.readers.rows.jsonl import JOINT
 from bertd.data.sources.readers.rows.parquet import is_parquet
+from bertd.data.sources.readers.warc import is_warc
 from bertd.data.sources.readers.wiki.headings import HEADING
 from bertd.data.sources.readers.wiki.wikitext103 import is_wikitext103
 
@@ -43,6 +44,8 @@ _KINDS_BY_SUFFIX = {
     ".parquet": (SourceKind.PARQUET,),
     ".arrow": (SourceKind.ARROW,),
     ".feather": (SourceKind.ARROW,),
+    ".warc": (SourceKind.WARC,),
+    ".wet": (SourceKind.WARC,),
     ".xml": (SourceKind.WIKI_XML, SourceKind.TEXT),
     ".txt": (SourceKind.TEXT, SourceKind.HEADINGS, SourceKind.WIKITEXT103),
 }
@@ -59,6 +62,7 @@ _DESCRIPTIONS = {
     SourceKind.WIKI_XML: "a dump of MediaWiki",
     SourceKind.PARQUET: "Parquet",
     SourceKind.ARROW: "Arrow",
+    SourceKind.WARC: "WARC records",
 }
 
 
@@ -75,6 +79,8 @@ def guess_kind(name: str, content: BinaryIO, *, encoding: str | None = None) -> 
         return SourceKind.PARQUET
     if is_arrow(head):
         return SourceKind.ARROW
+    if is_warc(head):
+        return SourceKind.WARC
     found = detect_encoding(head, named=encoding)
     content_text = decode_head(head, found).encode("utf-8", "replace") if found.is_text else b""
     text = unify_breaks(content_text, is_sequence=is_json_sequence(content_text)).decode().lstrip()

@@ -23,5 +23,6 @@ class SourceKind(StrEnum):
     PARQUET_SENTENCES = "parquet-sentences"
     ARROW = "arrow"
     ARROW_SENTENCES = "arrow-sentences"
+    WARC = "warc"
     HF = "hf"
     HF_SENTENCES = "hf-sentences"

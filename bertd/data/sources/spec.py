@@ -25,7 +25,9 @@ from bertd.data.sources.readers.rows.hub_table import HubTable, is_saved_dataset
 from bertd.data.sources.readers.rows.json_values import JsonValues
 from bertd.data.sources.readers.rows.jsonl import JsonLines
 from bertd.data.sources.readers.rows.parquet import Parquet
+from bertd.data.sources.readers.rows.row_filter import RowFilter, parse_condition
 from bertd.data.sources.readers.text import TextBlocks, TextFiles
+from bertd.data.sources.readers.warc import WarcText
 from bertd.data.sources.readers.wiki.headings import Headings
 from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
 from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
@@ -82,6 +84,8 @@ class ReadingOptions:
     keep_disambiguation: bool = False
     encoding: str | None = None
     """Of files that are not UTF-8 and do not say what they are."""
+    where: tuple[str, ...] = ()
+    """Conditions on other columns, as `parse_condition` reads them; a row must meet all."""
 
 
 _BINARY_KINDS = (
@@ -91,16 +95,36 @@ _BINARY_KINDS = (
     SourceKind.ARROW_SENTENCES,
     SourceKind.HF,
     SourceKind.HF_SENTENCES,
+    SourceKind.WARC,
+)
+_KINDS_WITHOUT_COLUMNS = (
+    SourceKind.TEXT,
+    SourceKind.TEXT_BLOCKS,
+    SourceKind.LINES,
+    SourceKind.HEADINGS,
+    SourceKind.WIKITEXT103,
+    SourceKind.WIKIEXTRACTOR,
+    SourceKind.WIKI_XML,
 )
 
 
 def make_reader(source: Source, options: ReadingOptions) -> Reader:
-    """The reader of a source's files; it gets those that are text as UTF-8."""
+    """The reader of a source's files; it gets those that are text as UTF-8.
+
+    Raises:
+        CorpusError: there are conditions on columns, and the kind has none.
+    """
+    if options.where and source.kind in _KINDS_WITHOUT_COLUMNS:
+        raise CorpusError(
+            f"{source.path}: is read as {source.kind}, which has no columns for --where; prepare it without, or name "
+            "another kind"
+        )
     reader = _make_format_reader(source, options)
     return reader if source.kind in _BINARY_KINDS else DecodedReader(reader, encoding=options.encoding)
 
 
 def _make_format_reader(source: Source, options: ReadingOptions) -> Reader:
+    row_filter = RowFilter(tuple(map(parse_condition, options.where)))
     match source.kind:
         case SourceKind.TEXT:
             return TextFiles()
@@ -113,29 +137,40 @@ def _make_format_reader(source: Source, options: ReadingOptions) -> Reader:
         case SourceKind.WIKITEXT103:
             return WikiText103()
         case SourceKind.JSONL:
-            return JsonLines(text_field=options.text_field)
+            return JsonLines(text_field=options.text_field, row_filter=row_filter)
         case SourceKind.JSON:
-            return JsonValues(text_field=options.text_field)
+            return JsonValues(text_field=options.text_field, row_filter=row_filter)
         case SourceKind.CSV:
-            return DelimitedTable(text_field=options.text_field)
+            return DelimitedTable(text_field=options.text_field, row_filter=row_filter)
         case SourceKind.TSV:
-            return DelimitedTable(text_field=options.text_field, delimiters=("\t",))
+            return DelimitedTable(text_field=options.text_field, row_filter=row_filter, delimiters=("\t",))
         case SourceKind.WIKIEXTRACTOR:
             return WikiExtractor()
         case SourceKind.WIKI_XML:
             return WikiXml(keep_disambiguation=options.keep_disambiguation)
         case SourceKind.PARQUET:
-            return Parquet(text_field=options.text_field)
+            return Parquet(text_field=options.text_field, row_filter=row_filter)
         case SourceKind.ARROW:
-            return ArrowTable(text_field=options.text_field)
+            return ArrowTable(text_field=options.text_field, row_filter=row_filter)
         case SourceKind.ARROW_SENTENCES:
-            return ArrowTable(text_field=options.text_field, values_per_document=SENTENCES_PER_DOCUMENT)
+            return ArrowTable(
+                text_field=options.text_field, row_filter=row_filter, values_per_document=SENTENCES_PER_DOCUMENT
+            )
+        case SourceKind.WARC:
+            return WarcText(row_filter=row_filter)
         case SourceKind.HF:
-            return HubTable(source.path, text_field=options.text_field)
+            return HubTable(source.path, text_field=options.text_field, row_filter=row_filter)
         case SourceKind.PARQUET_SENTENCES:
-            return Parquet(text_field=options.text_field, values_per_document=SENTENCES_PER_DOCUMENT)
+            return Parquet(
+                text_field=options.text_field, row_filter=row_filter, values_per_document=SENTENCES_PER_DOCUMENT
+            )
         case SourceKind.HF_SENTENCES:
-            return HubTable(source.path, text_field=options.text_field, values_per_document=SENTENCES_PER_DOCUMENT)
+            return HubTable(
+                source.path,
+                text_field=options.text_field,
+                row_filter=row_filter,
+                values_per_document=SENTENCES_PER_DOCUMENT,
+            )
 
 
 def find_sources(

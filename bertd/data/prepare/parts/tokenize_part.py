@@ -22,6 +22,7 @@ from bertd.data.arrays import IndexArray
 from bertd.data.dataset.shards import OFFSET
 from bertd.data.prepare.parts.minhash import band_hashes, compute_signatures
 from bertd.data.prepare.parts.part_file import PartFacts, part_path, write_part
+from bertd.data.sources.language_identifier import LanguageIdentifier
 from bertd.data.sources.readers.document import Block, Reader, ReadResult, Skipped, SkipReason
 from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.sentences import split_sentences, split_spaced_sentences
@@ -135,6 +136,7 @@ class PartTokenizer:
         self._encoder = CachedEncoder(tokenizer)
         self._marks = DeletedMarks(tokenizer)
         self._long_words = LongWords(tokenizer)
+        self._identifier = None if filters.only_language is None else LanguageIdentifier(filters.only_language)
 
     def make_part(self, task: PartTask) -> PartFacts:
         """Read, filter, split, tokenize, and write the part's file.
@@ -210,6 +212,8 @@ class PartTokenizer:
             return SkipReason.SHORT
         if self._filters.min_ascii_share and count_letters(text).ascii_share < self._filters.min_ascii_share:
             return SkipReason.FEW_ASCII_LETTERS
+        if self._identifier is not None and not self._identifier.is_in_language(text):
+            return SkipReason.OTHER_LANGUAGE
         return None
 
     def _append_encoded(self, batch: list[tuple[int, str]], part: _PartBuffer) -> None:

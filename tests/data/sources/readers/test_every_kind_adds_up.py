@@ -17,6 +17,7 @@ from bertd.data.sources.readers.document import Document
 from bertd.data.sources.spec import ReadingOptions, Source, make_reader
 from tests.data.sources.readers.checked import checked
 from tests.data.sources.readers.test_nothing_is_lost import words_accounted, words_of
+from tests.data.sources.readers.test_warc import record
 
 _TEXTS = [" ".join(f"word{number:02}{place}end" for place in range(3 + number % 7)) + "." for number in range(60)]
 _SENTENCES = "\n".join(_TEXTS)
@@ -49,6 +50,7 @@ _TEXT_FILES: dict[SourceKind, tuple[str, str]] = {
         "".join(_EXTRACTED),
     ),
     SourceKind.WIKI_XML: (_pages(), "".join(_TEXTS)),
+    SourceKind.WARC: ("".join(record(text).decode() for text in _TEXTS), "".join(_TEXTS)),
 }
 """A file of each kind, and the characters that count as read."""
 _TABLES: dict[SourceKind, Callable[[Path], None]] = {
@@ -75,7 +77,7 @@ def _write_source(kind: SourceKind, folder: Path) -> tuple[Source, int]:
         source = Source(kind=kind, path=str(folder), files=() if is_folder else (path,))
         return source, len(_SENTENCES if kind.endswith("-sentences") else "".join(_TEXTS))
     content, read = _TEXT_FILES[kind]
-    path.write_text(content)
+    path.write_text(content, newline="")
     return Source(kind=kind, path=str(path), files=(path,)), len(read)
 
 

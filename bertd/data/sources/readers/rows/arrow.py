@@ -10,6 +10,7 @@ from bertd.data.sources.readers.document import Block, ReadResult
 from bertd.data.sources.readers.rows.columnar import HEAD_BYTES, ColumnarFormat, OpenTable, read_blocks
 from bertd.data.sources.readers.rows.columns import VALUES_PER_BATCH
 from bertd.data.sources.readers.rows.row_blocks import read_rows
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 
 _FILE_MAGIC = b"ARROW1"
 _STREAM_MARK = b"\xff\xff\xff\xff"
@@ -32,14 +33,14 @@ def _open_table(stream: BinaryIO) -> OpenTable:
     stream.seek(0)
     reader = pyarrow.ipc.open_file(stream) if is_file else pyarrow.ipc.open_stream(stream)
 
-    def read_column(name: str) -> Iterator[list[object]]:
+    def read_batches(names: list[str]) -> Iterator[Any]:
         batches: Iterator[Any] = map(reader.get_batch, range(reader.num_record_batches)) if is_file else iter(reader)
         for batch in batches:
-            column = batch.column(name)
-            for first in range(0, len(column), VALUES_PER_BATCH):
-                yield column.slice(first, VALUES_PER_BATCH).to_pylist()
+            chosen = batch.select(list(dict.fromkeys(name.partition(".")[0] for name in names)))
+            for first in range(0, len(chosen), VALUES_PER_BATCH):
+                yield chosen.slice(first, VALUES_PER_BATCH)
 
-    return OpenTable(schema=reader.schema, read_column=read_column)
+    return OpenTable(schema=reader.schema, read_batches=read_batches)
 
 
 _FORMAT = ColumnarFormat(name="Arrow", is_head=is_arrow, open_table=_open_table)
@@ -51,6 +52,7 @@ class ArrowTable:
 
     text_field: str = "text"
     values_per_document: int = 1
+    row_filter: RowFilter = RowFilter()
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each; see read_blocks for the errors."""
@@ -59,6 +61,7 @@ class ArrowTable:
             _FORMAT,
             text_field=self.text_field,
             values_per_document=self.values_per_document,
+            row_filter=self.row_filter,
             block_bytes=block_bytes,
         )
 

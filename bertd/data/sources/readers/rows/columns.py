@@ -30,15 +30,14 @@ _NUM_FIRST_ROWS = 2048
 """Rows that may show articles: a file of a larger set begins anywhere in one."""
 
 
-def make_rows(batches: Iterable[list[object]], *, values_per_document: int, place: str) -> Iterator[Row]:
-    """The rows of a column.
+def make_rows(rows: Iterator[Row], *, values_per_document: int, place: str) -> Iterator[Row]:
+    """The rows of documents.
 
     Args:
-        batches: its values, in order.
+        rows: of the values of a column, in order.
         values_per_document: strings that are joined to a document; a value that is none stays alone, to be counted.
         place: name of the source, for the user.
     """
-    rows = (Row.of_value(value) for batch in batches for value in batch)
     return (
         _join_sentences(rows, values=values_per_document)
         if values_per_document > 1

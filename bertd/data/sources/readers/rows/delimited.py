@@ -27,6 +27,7 @@ from bertd.data.sources.readers.rows.dialect import (
     is_column_name,
 )
 from bertd.data.sources.readers.rows.row_blocks import Row, RowKind, pack_rows, read_rows
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 from bertd.errors import CorpusError
 from bertd.program import print_note
 
@@ -44,6 +45,7 @@ class DelimitedTable:
 
     text_field: str = _DEFAULT_FIELD
     delimiters: tuple[str, ...] = DELIMITERS
+    row_filter: RowFilter = RowFilter()
     _said: set[str] = field(default_factory=set, compare=False)
     """Columns that were named to the user."""
 
@@ -67,7 +69,8 @@ class DelimitedTable:
                 named = f'{place}: quotes within its cells have a backslash before them (\\")'
                 self._say(f"{named}, and are read without it", key=named)
             column = self._find_column(dialect, place=place)
-            rows = _read_rows(dialect, chain(head, lines), column=column, place=place)
+            self._require_filtered_columns(dialect, place=place)
+            rows = _read_rows(dialect, chain(head, lines), column=column, row_filter=self.row_filter, place=place)
             yield from pack_rows(join_article_lines(rows, place), block_bytes=block_bytes)
         finally:
             text.detach()
@@ -91,6 +94,10 @@ class DelimitedTable:
                     return head[number:]
                 return head
         return head
+
+    def _require_filtered_columns(self, dialect: Dialect, *, place: str) -> None:
+        names = [name.strip() for name in dialect.header] if dialect.has_names else []
+        self.row_filter.paths(has_path=names.__contains__, place=place, columns=names or ["no names of columns"])
 
     def _find_column(self, dialect: Dialect, *, place: str) -> int:
         """The number of the column of texts, from 0.
@@ -171,7 +178,9 @@ def _is_complete(head: list[str]) -> bool:
     return sum(map(len, head)) < _HEAD_CHARACTERS
 
 
-def _read_rows(dialect: Dialect, lines: Iterable[str], *, column: int, place: str) -> Iterator[Row]:
+def _read_rows(
+    dialect: Dialect, lines: Iterable[str], *, column: int, row_filter: RowFilter, place: str
+) -> Iterator[Row]:
     """The cells of a column after the header; of a row that cannot be parsed its lines, of a longer one its cells.
 
     Raises:
@@ -187,6 +196,7 @@ def _read_rows(dialect: Dialect, lines: Iterable[str], *, column: int, place: st
             pending.append(line)
             yield line
 
+    names = [name.strip() for name in dialect.header]
     rows = dialect.parse(remember(lines))
     is_header = dialect.has_names
     while True:
@@ -206,6 +216,7 @@ def _read_rows(dialect: Dialect, lines: Iterable[str], *, column: int, place: st
         if is_header:
             is_header = tuple(row) != dialect.header
         elif len(row) == len(dialect.header):
-            yield Row(RowKind.TEXT, row[column])
+            record = dict(zip(names, row, strict=True)) if row_filter.conditions else {}
+            yield Row(RowKind.TEXT, row[column]).filtered(row_filter, record)
         elif row:
             yield Row(RowKind.DAMAGED, " ".join(row))

@@ -14,7 +14,8 @@ from bertd.data.sources.readers.rows.columns import (
     missing_column_message,
     require_text_column,
 )
-from bertd.data.sources.readers.rows.row_blocks import pack_rows, read_rows
+from bertd.data.sources.readers.rows.row_blocks import Row, pack_rows, read_rows
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 from bertd.errors import CorpusError
 from bertd.hub import hub_unreachable_reason
 
@@ -29,6 +30,7 @@ class HubTable:
     """`NAME` or `NAME:CONFIG`."""
     text_field: str = "text"
     values_per_document: int = 1
+    row_filter: RowFilter = RowFilter()
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each; `stream` is not used, since `datasets` finds the files.
@@ -55,9 +57,13 @@ class HubTable:
                 kind = type(feature).__name__
                 type_name = str(feature.dtype) if kind == "Value" else kind
                 require_text_column(type_name, place=f"hf:{self.name}", field=self.text_field)
-            batches = table.select_columns([self.text_field]).iter(batch_size=VALUES_PER_BATCH)
-            values = (batch[self.text_field] for batch in batches)
-            rows = make_rows(values, values_per_document=self.values_per_document, place=f"hf:{self.name}")
+            place = f"hf:{self.name}"
+            paths = self.row_filter.paths(
+                has_path=lambda path: path.partition(".")[0] in columns, place=place, columns=columns
+            )
+            names = list(dict.fromkeys([self.text_field, *(path.partition(".")[0] for path in paths)]))
+            batches = table.select_columns(names).iter(batch_size=VALUES_PER_BATCH)
+            rows = make_rows(self._rows(batches), values_per_document=self.values_per_document, place=place)
             yield from pack_rows(rows, block_bytes=block_bytes)
         except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
             reason = str(error).split("\n", 1)[0]
@@ -65,6 +71,12 @@ class HubTable:
                 f"hf:{self.name}: cannot load: {reason}; check the name and the network, or fetch it elsewhere and "
                 "name the folder"
             ) from error
+
+    def _rows(self, batches: Iterator[dict[str, list[object]]]) -> Iterator[Row]:
+        for batch in batches:
+            for number, value in enumerate(batch[self.text_field]):
+                record = {name: values[number] for name, values in batch.items()} if self.row_filter.conditions else {}
+                yield Row.of_value(value).filtered(self.row_filter, record)
 
     def documents(self, content: bytes) -> Iterator[ReadResult]:
         """A document a row, or for several of them."""

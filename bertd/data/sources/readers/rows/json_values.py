@@ -18,6 +18,7 @@ from typing import BinaryIO
 from bertd.data.sources.readers.document import MAX_DOCUMENT_BYTES, Block, ReadResult, TooLong
 from bertd.data.sources.readers.rows.json_envelopes import describe_envelope
 from bertd.data.sources.readers.rows.jsonl import JsonLines
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 from bertd.errors import CorpusError
 
 _PIECE_BYTES = 1 << 16
@@ -38,6 +39,7 @@ class JsonValues:
     """Reads one field of each record."""
 
     text_field: str = "text"
+    row_filter: RowFilter = RowFilter()
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """The records as JSON lines.
@@ -58,7 +60,7 @@ class JsonValues:
 
     @property
     def _line_reader(self) -> JsonLines:
-        return JsonLines(text_field=self.text_field)
+        return JsonLines(text_field=self.text_field, row_filter=self.row_filter)
 
     def _make_line(self, value: str) -> bytes:
         if value.startswith('"'):

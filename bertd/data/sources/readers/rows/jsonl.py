@@ -23,6 +23,7 @@ from bertd.data.sources.readers.document import (
     cleaned_document,
     cut_blocks,
 )
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 from bertd.data.sources.readers.wiki.wikitext103 import WikiText103, is_article_lines, is_title
 from bertd.program import print_note
 
@@ -41,6 +42,7 @@ class JsonLines:
     """Reads one field of each object."""
 
     text_field: str = "text"
+    row_filter: RowFilter = RowFilter()
 
     _said: set[str] = field(default_factory=set, compare=False)
     """Files that were named to the user."""
@@ -72,7 +74,8 @@ class JsonLines:
             return record
         text = record.get(self.text_field)
         if isinstance(text, str):
-            return text
+            reason = self.row_filter.skip_reason(record)
+            return text if reason is None else Skipped.with_text(reason, text)
         # The text may be in another field, so the record counts with all of its line.
         return Skipped.with_bytes(SkipReason.NO_FIELD if text is None else SkipReason.FIELD_NOT_TEXT, line)
 

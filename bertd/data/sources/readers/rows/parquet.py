@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from bertd.data.sources.readers.document import Block, ReadResult
 from bertd.data.sources.readers.rows.columnar import ColumnarFormat, OpenTable, read_blocks
 from bertd.data.sources.readers.rows.columns import VALUES_PER_BATCH
 from bertd.data.sources.readers.rows.row_blocks import read_rows
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 
 _MAGIC = b"PAR1"
 _COLUMN_BUFFER_BYTES = 1 << 20
@@ -26,11 +27,10 @@ def _open_table(stream: BinaryIO) -> OpenTable:
 
     file = pyarrow.parquet.ParquetFile(stream, buffer_size=_COLUMN_BUFFER_BYTES)
 
-    def read_column(name: str) -> Iterator[list[object]]:
-        for batch in file.iter_batches(batch_size=VALUES_PER_BATCH, columns=[name]):
-            yield batch.column(0).to_pylist()
+    def read_batches(names: list[str]) -> Iterator[Any]:
+        yield from file.iter_batches(batch_size=VALUES_PER_BATCH, columns=names)
 
-    return OpenTable(schema=file.schema_arrow, read_column=read_column)
+    return OpenTable(schema=file.schema_arrow, read_batches=read_batches)
 
 
 _FORMAT = ColumnarFormat(name="Parquet", is_head=is_parquet, open_table=_open_table)
@@ -42,6 +42,7 @@ class Parquet:
 
     text_field: str = "text"
     values_per_document: int = 1
+    row_filter: RowFilter = RowFilter()
 
     def blocks(self, stream: BinaryIO, *, block_bytes: int) -> Iterator[Block]:
         """Some rows each; see read_blocks for the errors."""
@@ -50,6 +51,7 @@ class Parquet:
             _FORMAT,
             text_field=self.text_field,
             values_per_document=self.values_per_document,
+            row_filter=self.row_filter,
             block_bytes=block_bytes,
         )
 

@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,6 +22,7 @@ from bertd.data.sources.readers.document import (
     TooLong,
     cleaned_document,
 )
+from bertd.data.sources.readers.rows.row_filter import RowFilter
 from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
 
 
@@ -32,6 +33,10 @@ class RowKind(StrEnum):
     DAMAGED = "damaged"
     NOT_TEXT = "not text"
     """A value that is empty or a number, for example."""
+    NOT_WHERE = "not where"
+    """A text whose other columns do not meet --where."""
+    NO_COLUMN = "no column"
+    """A text that has no value for --where."""
     ARTICLE = "article"
     """Lines in WikiText's form, joined from several rows."""
 
@@ -49,6 +54,14 @@ class Row:
             # Impala and old versions of Spark write texts as bytes.
             value = value.decode("utf-8", "surrogateescape")
         return cls(RowKind.TEXT, value) if isinstance(value, str) else cls(RowKind.NOT_TEXT, json.dumps(value))
+
+    def filtered(self, row_filter: RowFilter, record: Mapping[str, object]) -> Row:
+        """The row, as one that is left out if its other columns do not meet the conditions."""
+        reason = row_filter.skip_reason(record) if self.kind is RowKind.TEXT else None
+        return self if reason is None else Row(_KINDS_BY_REASON[reason], self.text)
+
+
+_KINDS_BY_REASON = {SkipReason.NOT_WHERE: RowKind.NOT_WHERE, SkipReason.NO_COLUMN: RowKind.NO_COLUMN}
 
 
 def pack_rows(rows: Iterable[Row], *, block_bytes: int) -> Iterator[Block]:
@@ -80,5 +93,9 @@ def read_rows(content: bytes) -> Iterator[ReadResult]:
                 yield Skipped.with_text(SkipReason.DAMAGED_ROW, text)
             case RowKind.NOT_TEXT:
                 yield Skipped.with_text(SkipReason.NO_FIELD, text)
+            case RowKind.NOT_WHERE:
+                yield Skipped.with_text(SkipReason.NOT_WHERE, text)
+            case RowKind.NO_COLUMN:
+                yield Skipped.with_text(SkipReason.NO_COLUMN, text)
             case RowKind.ARTICLE:
                 yield from WikiText103().documents(text.encode("utf-8", "surrogateescape"))
