@@ -204,7 +204,8 @@ def _guard(stream: TextIO, *, kind: type[io.FileIO]) -> TextIO:
         io.BufferedWriter(kind(number, "w", closefd=False)),
         encoding=stream.encoding,
         errors="backslashreplace",
-        line_buffering=stream.line_buffering,
+        # An unbuffered stream (PYTHONUNBUFFERED) has a buffer here, which each line leaves.
+        line_buffering=stream.line_buffering or stream.write_through,
         write_through=stream.write_through,
     )
 

@@ -116,6 +116,12 @@ def test_every_module_of_the_dashboard_loads_without_torch() -> None:
     assert _loaded(f"import {', '.join(modules)}{_LIST}").isdisjoint(FORBIDDEN)
 
 
+def test_the_first_frame_of_the_dashboard_waits_for_no_models() -> None:
+    loaded = _loaded(f"import tui.app, tui.dashboard, tui.late_feed, tui.screens.run{_LIST}")
+    assert "textual.app" in loaded
+    assert loaded.isdisjoint({"pydantic", "httpx2", "bertd.api.models", "bertd.records.all_records"})
+
+
 def _program(entry: str, *arguments: str) -> str:
     """Code that runs an entry point to its end and then lists the modules."""
     module, _, function = entry.partition(":")

@@ -275,3 +275,15 @@ def test_libraries_load_without_garbage_collection_which_is_back_after_a_failure
         raise ImportError
     assert gc.isenabled()
     assert frozen == [False]
+
+
+@pytest.mark.parametrize("variables", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_line_for_standard_error_is_out_before_the_program_ends(variables: dict[str, str]) -> None:
+    program = (
+        "import os, sys; from bertd.program import run_main; "
+        "run_main(lambda: (print('said', file=sys.stderr), os._exit(0)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, check=True, env={**os.environ, **variables}
+    )
+    assert done.stderr == b"said\n"

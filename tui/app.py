@@ -14,11 +14,12 @@ import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import bertd
-from bertd.program import run_main
+from bertd.program import print_error, run_main
 from tui.completion import add_install_options, is_requested, run_completion
 from tui.open_feed import fetch_once, open_feed, open_replay
 from tui.palettes import DEFAULT_PALETTE, PALETTES
@@ -28,6 +29,7 @@ from tui.serve import DEFAULT_PORT, serve
 if TYPE_CHECKING:
     from bertd.api.ssh_forward import RemoteHost
     from tui.display_options import DisplayOptions
+    from tui.late_feed import LateFeed
     from tui.replay.playback import Playback
     from tui.snapshot import Feed
 
@@ -70,7 +72,26 @@ def _watch(arguments: Sequence[str] | None) -> int:
     if args.replay is not None:
         replay = open_replay(args)
         return _run_dashboard(replay, options, playback=replay.playback)
-    return _run_dashboard(open_feed(args), options)
+    from tui.late_feed import LateFeed
+
+    late = LateFeed(partial(_open_late, args))
+    code = _run_dashboard(cast("Feed", late), options, late=late)
+    if late.error is not None:
+        raise late.error
+    return code
+
+
+def _open_late(args: argparse.Namespace) -> Feed:
+    try:
+        return open_feed(args)
+    finally:
+        _collect_garbage_again()
+
+
+def _collect_garbage_again() -> None:
+    """End of the start-up: what was imported until now is never freed."""
+    gc.freeze()
+    gc.enable()
 
 
 def _parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -219,21 +240,26 @@ def _print_lines(feed: Feed) -> int:
     return 0
 
 
-def _run_dashboard(feed: Feed, options: DisplayOptions, *, playback: Playback | None = None) -> int:
+def _run_dashboard(
+    feed: Feed, options: DisplayOptions, *, playback: Playback | None = None, late: LateFeed | None = None
+) -> int:
     is_in_browser = _WEB_DRIVER in os.environ.get("TEXTUAL_DRIVER", "")
     if not is_in_browser and not (sys.stdin.isatty() and sys.stdout.isatty()):
-        print("bert-tui: not a terminal; use --once, --plain or --json", file=sys.stderr)
+        print_error("not a terminal; use --once, --plain or --json", name="bert-tui")
         return 2
     if not is_in_browser and (terminal := os.environ.get("TERM", "")) in _PLAIN_TERMINALS:
-        print(f"bert-tui: TERM={terminal} draws no screen; use --once, --plain or --json", file=sys.stderr)
+        print_error(f"TERM={terminal} draws no screen; use --once, --plain or --json", name="bert-tui")
         return 2
-    feed.start()
+    if late is None:
+        feed.start()
     _set_textual_defaults(os.environ)
     from tui.dashboard import Dashboard
 
     app = Dashboard(feed, options=options, playback=playback)
-    gc.freeze()
-    gc.enable()
+    if late is not None:
+        late.when_failed(partial(app.call_from_thread, app.exit))
+    else:
+        _collect_garbage_again()
     app.run()
     return app.return_code or 0
 

@@ -6,9 +6,12 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import RunView, SeriesAxis, SeriesView
 from tui.recipe_keys import repetition_key
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesAxis, SeriesView
 
 MAX_COMPARED = 8
 AXES: tuple[SeriesAxis, ...] = ("progress", "step", "charged_s", "tokens", "wall_s")

@@ -36,6 +36,7 @@ from tui.actions.keys import (
     VIEW_KEYS,
     guarded_keys,
 )
+from tui.cached_stylesheet import CachedStylesheet
 from tui.charts.chart_view import ChartView, CurvesRequest
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Role
@@ -56,7 +57,9 @@ FLUSH_S = 1.0
 SLOW_FLUSH_S = 5.0
 """The same where each byte counts."""
 STARTUP_FLUSH_S = 0.1
-"""Interval between screen updates until the daemon's first answer."""
+"""Interval between screen updates for a second after the run is changed."""
+STARTUP_CHECK_S = 0.02
+"""Interval between looks for the daemon's first answer."""
 
 
 class Dashboard(JobActionsApp):
@@ -90,7 +93,7 @@ class Dashboard(JobActionsApp):
         theme = make_theme(options.palette)
         self.register_theme(theme)
         self.theme = theme.name
-        self.stylesheet.set_variables(self.get_css_variables())  # Textual would parse the sheet first, and then again.
+        self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
 
     def _get_status_screen(self, name: str) -> StatusScreen:
         """The view of that name, created on first use, so that the first frame waits for only one view."""
@@ -104,26 +107,32 @@ class Dashboard(JobActionsApp):
         return self._get_status_screen(self.current_mode)
 
     def on_load(self) -> None:
-        """Start the feed; the first layout already uses what it has."""
-        self._feed.start()
+        """The first layout already uses what the feed has."""
         self.show_newest()
+
+    def on_ready(self) -> None:
+        """Start the feed after the first frame, which its imports would delay."""
+        self._feed.start()
 
     def on_mount(self) -> None:
         """Start the periodic updates; exit on SIGTERM and SIGHUP, so that Textual restores the terminal."""
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self.exit)
         self.app_resume_signal.subscribe(self, lambda _: self.action_repaint())
-        self._startup_timer = self.set_interval(STARTUP_FLUSH_S, self._flush_until_connected)
+        self._startup_timer = self.set_interval(STARTUP_CHECK_S, self._flush_when_connected)
         self.set_interval(SLOW_FLUSH_S if self._display_options.is_low_bandwidth else FLUSH_S, self.show_newest)
 
     def on_unmount(self) -> None:
         """Disconnect from the daemon."""
         self._feed.close()
 
-    def _flush_until_connected(self) -> None:
-        self.show_newest()
-        if self._snapshot is not None and self._snapshot.status is not None:
+    def _flush_when_connected(self) -> None:
+        """Show the daemon's first answer at once, or why there is none."""
+        newest, shown = self._feed.snapshot(), self._snapshot
+        if newest.status is not None:
             self._startup_timer.stop()
+        if newest.status is not None or shown is None or newest.link.problem != shown.link.problem:
+            self.show_newest()
 
     def show_newest(self) -> None:
         """Show the feed's newest state."""

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from bertd.api.models import DeviceView
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceView
+
 
 HISTORY_S = 60.0
 

@@ -9,8 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from bertd.api.models import LogView
+if TYPE_CHECKING:
+    from bertd.api.models import LogView
+
 
 PIECE_BYTES = 65_536
 MAX_BYTES = 8 * PIECE_BYTES

@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView
-from bertd.api.sweep_models import SweepView
 from bertd.records import JobKind
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
+    from bertd.api.sweep_models import SweepView
 
 Urgency = tuple[float, ...]
 

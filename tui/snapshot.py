@@ -11,24 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from bertd.api.models import (
-    AnySubmission,
-    DeviceView,
-    EventView,
-    GridEstimateView,
-    JobView,
-    LendEstimateView,
-    LogView,
-    RecipeView,
-    RunView,
-    ScoreView,
-    SeriesAxis,
-    SeriesView,
-    StatusView,
-    SubmitFinetune,
-    SubmitGrid,
-)
-from bertd.records import BudgetRequest, JobState, PauseKind
+from bertd.records import JobState, PauseKind
 from tui.charts.chart_data import ChartData
 from tui.charts.chart_view import CurvesRequest
 from tui.charts.reference import Reference
@@ -36,7 +19,25 @@ from tui.device_history import DeviceHistory
 from tui.replay.playback import PlaybackState
 
 if TYPE_CHECKING:
+    from bertd.api.models import (
+        AnySubmission,
+        DeviceView,
+        EventView,
+        GridEstimateView,
+        JobView,
+        LendEstimateView,
+        LogView,
+        RecipeView,
+        RunView,
+        ScoreView,
+        SeriesAxis,
+        SeriesView,
+        StatusView,
+        SubmitFinetune,
+        SubmitGrid,
+    )
     from bertd.api.sweep_models import SweepView
+    from bertd.records import BudgetRequest
 
 CURVES = ["loss", "validation", "lr", "grad_norm", "sequences_per_s"]
 """The columns of a series that the charts draw."""

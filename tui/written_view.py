@@ -12,10 +12,12 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bertd.api.models import DeviceView, EventView, JobView, ScoreView, SeriesView
 from bertd.terminal_text import terminal_line
+
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceView, EventView, JobView, ScoreView, SeriesView
 
 Cell = str | int | float | None
 Table = Sequence[Sequence[Cell]]

@@ -37,6 +37,7 @@ from bertd.records import (
     ValidationRecord,
     Via,
 )
+from bertd.records.states import HIGHEST_PRIORITY as HIGHEST_PRIORITY
 
 
 class VersionView(Record):
@@ -511,7 +512,6 @@ class StatusView(Record):
         return max(len(self.jobs), sum(self.num_jobs_by_state.values()))
 
 
-HIGHEST_PRIORITY = 1_000_000
 GROUP_NAME = r"^[A-Za-z0-9_-]{1,32}$"
 Priority = Annotated[int, Field(ge=-HIGHEST_PRIORITY, le=HIGHEST_PRIORITY)]
 """Of a waiting job; higher is served first."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bertd.cli.completion import complete_job
+from bertd.records.states import HIGHEST_PRIORITY as HIGHEST_PRIORITY
 
 if TYPE_CHECKING:
     from bertd.api.client import Client
@@ -36,8 +37,6 @@ JobsArgument = Annotated[
     typer.Argument(metavar="ID", help=_ID_HELP, autocompletion=complete_job, show_default=False),
 ]
 
-HIGHEST_PRIORITY = 1_000_000
-"""Equal to that of bertd.api.models, which is not imported here; submitting/test_submit.py checks it."""
 PriorityOption = Annotated[
     int,
     typer.Option("--priority", min=-HIGHEST_PRIORITY, max=HIGHEST_PRIORITY, help="Higher goes first.", metavar="N"),

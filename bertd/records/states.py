@@ -90,3 +90,7 @@ class DependencyState(StrEnum):
     """It cannot be met any more, so the job was held."""
     WAIVED = "waived"
     """A person released the job although it was broken."""
+
+
+HIGHEST_PRIORITY = 1_000_000
+"""Of a waiting job, up or down from 0."""

@@ -125,7 +125,7 @@ def test_a_changed_key_that_acts_is_refused_in_a_pasted_text_too() -> None:
 def test_the_file_is_read_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[KeyChoices] = []
 
-    def run(feed: Feed, options: DisplayOptions) -> int:
+    def run(feed: Feed, options: DisplayOptions, **rest: object) -> int:
         seen.append(options.keys)
         return 0
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView, LendEstimateView, RunView, StatusView
 from bertd.records import JobKind, PauseKind
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_bytes, format_count
 from tui.drawing.formatting import clock_near, percent
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView, LendEstimateView, RunView, StatusView
 
 _MAX_NAMED_JOBS = 3
 _MAX_SECONDS = 100

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from bertd.api.models import HIGHEST_PRIORITY, JobView
 from bertd.records import JobState, PauseKind
+from bertd.records.states import HIGHEST_PRIORITY
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 
 def pause_consequence(job: JobView) -> str:

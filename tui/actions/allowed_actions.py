@@ -6,13 +6,16 @@ The daemon decides; this follows its table of actions (bertd/jobs/store/lifecycl
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView
 from bertd.records import JobKind, JobState, PauseKind
 from bertd.run.amounts.durations import format_duration
 from bertd.terminal_text import terminal_line
 from tui.display_options import DisplayOptions
 from tui.snapshot import LinkState, Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 
 class Action(StrEnum):
@@ -79,6 +82,8 @@ def refusal_of_all(snapshot: Snapshot, options: DisplayOptions) -> str:
     link = snapshot.link
     if link.is_fresh:
         return snapshot.role_problem
+    if link.state is LinkState.CONNECTING and not link.problem:
+        return "The daemon has not answered yet, so nothing was done; press it again."
     if link.state is not LinkState.LIVE:
         return f"No daemon answers, so nothing was done. {link.problem}".rstrip()
     return f"The daemon has been silent for {format_duration(link.silent_s)}, so nothing was done; try again later."

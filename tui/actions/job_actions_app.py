@@ -8,12 +8,12 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual import work
 from textual.app import App
 from textual.timer import Timer
 
-from bertd.api.models import JobView, RunView
 from bertd.errors import BertdError
 from bertd.records import JobKind, JobState
 from bertd.run.amounts.quantities import format_budget_amount
@@ -35,6 +35,9 @@ from tui.display_options import DisplayOptions
 from tui.drawing.lines import Role
 from tui.screens.base import Message, StatusScreen
 from tui.snapshot import Feed, Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView, RunView
 
 MESSAGE_S = 8.0
 """How long the answer to an action stays in place of the keys."""
@@ -68,7 +71,7 @@ class JobActionsApp(App[None]):
         """Pause the job, or resume a paused one; asks first."""
         job = self._target_job
         action = pause_or_resume(job)
-        if job is None or not self._check(action, job):
+        if not self._check(action, job) or job is None:
             return
         run = self._find_run(job)
         if action is Action.RESUME:
@@ -118,7 +121,7 @@ class JobActionsApp(App[None]):
     def action_prioritize(self, by: int) -> None:
         """Change a waiting job's priority by `by`; the other key undoes it, so it does not ask."""
         job = self._target_job
-        if job is not None and self._check(Action.PRIORITIZE, job):
+        if self._check(Action.PRIORITIZE, job) and job is not None:
             priority = self._priorities.next(job, by)
             self._send_request(
                 f"{job.name}: priority {priority}",
@@ -129,7 +132,7 @@ class JobActionsApp(App[None]):
     async def action_stop(self) -> None:
         """Stop the job for good, after the user has typed its name."""
         job = self._target_job
-        if job is None or not self._check(Action.STOP, job):
+        if not self._check(Action.STOP, job) or job is None:
             return
 
         from tui.screens.stop import StopDialog
@@ -148,7 +151,10 @@ class JobActionsApp(App[None]):
     async def action_finetune(self) -> None:
         """Queue a finetuning of one of the run's exports."""
         run = self._snapshot.run if self._snapshot is not None else None
-        if not self._check(Action.FINETUNE, self._target_job) or run is None:
+        if not self._check(Action.FINETUNE, self._target_job):
+            return
+        if run is None:
+            self._show_message("There is no run to finetune.", role=Role.WAITING)
             return
         from tui.screens.forms.finetune import FinetuneForm
 
@@ -302,6 +308,8 @@ class JobActionsApp(App[None]):
         except BertdError as error:
             self._show_message(f"{what}: {error}", role=Role.BAD)
         else:
+            from bertd.api.models import RunView  # Not before the first frame.
+
             if isinstance(answer, RunView):
                 self._show_run_answer(what, answer)
             else:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView, RunView
-from bertd.records import BudgetRequest, JobState
+from bertd.records import JobState
 from tui.actions.allowed_actions import Action
 from tui.snapshot import Feed
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView, RunView
 
 
 @dataclass(frozen=True)
@@ -54,5 +57,7 @@ def undo_of_submission(answer: JobView, feed: Feed) -> Undo | None:
 
 def undo_of_budget(before: RunView, feed: Feed) -> Undo:
     """The budget as it was."""
+    from bertd.records import BudgetRequest  # Not before the first frame: the models need pydantic.
+
     request = BudgetRequest(unit=before.budget.unit, amount=before.budget.amount)
     return Undo(f"{before.name}: the earlier budget", lambda: feed.change_budget(before.id, request))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from bertd.api.models import SeriesAxis
 from tui.drawing.formatting import short_count
 from tui.drawing.ticks import Scale
+
+if TYPE_CHECKING:
+    from bertd.api.models import SeriesAxis
 
 _TIME_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10_800, 21_600, 43_200, 86_400)
 _DAY_S = 86_400

@@ -9,10 +9,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from bertd.api.models import PositionsView, RunView, SeriesAxis, SeriesView
 from tui.charts.chart_view import AXES, Window
+
+if TYPE_CHECKING:
+    from bertd.api.models import PositionsView, RunView, SeriesAxis, SeriesView
 
 Key: TypeAlias = Literal["t", "progress", "step", "sequences", "charged_s"]
 """What a position is found by; t is Unix seconds."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bertd.api.models import EventView, ScoreView, SeriesView
-
 if TYPE_CHECKING:
+    from bertd.api.models import EventView, ScoreView, SeriesView
     from bertd.run.recipe.schema import Recipe
 
 

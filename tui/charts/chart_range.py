@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import SeriesAxis, SeriesView
 from tui.charts.axis_map import AxisMap
 from tui.charts.chart_view import ChartView, Window
 from tui.display_options import DisplayOptions
 from tui.drawing.ticks import Scale, linear_scale, log_scale
+
+if TYPE_CHECKING:
+    from bertd.api.models import SeriesAxis, SeriesView
 
 Points = Sequence[tuple[float, float]]
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from bertd.api.models import RunView, SeriesAxis
 from tui.charts.reference import Reference
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesAxis
 
 _Choice = TypeVar("_Choice")
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import SeriesAxis, SeriesView
 from tui.charts.axis_labels import share_label, time_label
 from tui.charts.axis_map import AxisMap
 from tui.charts.event_marks import EventMark
 from tui.drawing.formatting import clock, count, format_learning_rate, loss
 from tui.drawing.lines import Line, Role, join_lines, line
+
+if TYPE_CHECKING:
+    from bertd.api.models import SeriesAxis, SeriesView
 
 _PLACES: tuple[SeriesAxis, ...] = ("progress", "step", "charged_s")
 

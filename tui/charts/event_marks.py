@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import EventView, SeriesAxis
 from tui.charts.axis_map import AxisMap
 from tui.drawing.lines import Role
+
+if TYPE_CHECKING:
+    from bertd.api.models import EventView, SeriesAxis
 
 MARKED_TYPES = ("checkpoint", "export", "state", "alert", "restart", "rollback", "budget", "devices", "end")
 """Types of events that are marked, or may be."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from bertd.api.models import RunView, SeriesAxis
-from bertd.records import ForecastRecord
 from tui.charts.axis_map import AxisMap
 from tui.drawing.formatting import loss
 from tui.drawing.plot import BandPoint
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesAxis
+    from bertd.records import ForecastRecord
 
 
 def shown_forecast(run: RunView) -> ForecastRecord | None:

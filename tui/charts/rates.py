@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
-from bertd.api.models import RunView, SeriesView
 from bertd.records import BudgetUnit
 from bertd.run.amounts.durations import format_duration
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesView
 
 _NOTED_SHARE = 0.02
 """A smaller difference from the median is not worth a word."""

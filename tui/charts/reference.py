@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import RunView, SeriesView
 from bertd.run.amounts.durations import format_duration
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesView
 
 
 @dataclass(frozen=True)

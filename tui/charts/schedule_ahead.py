@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bertd.records import StepRecord
-
 if TYPE_CHECKING:
+    from bertd.records import StepRecord
     from bertd.run.recipe.schema import Recipe
 
 _NUM_POINTS = 64

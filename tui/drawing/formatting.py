@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from bertd.records import BudgetUnit
 from bertd.run.amounts.quantities import format_budget_amount
+
+if TYPE_CHECKING:
+    from bertd.records import BudgetUnit
 
 _GIB = float(1 << 30)
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.api.models import RunView
+from typing import TYPE_CHECKING
+
 from bertd.records import BudgetUnit, JobState
 from bertd.run.amounts.durations import format_duration
 from tui.charts.rates import sequences_at_end, shortfall
@@ -12,6 +13,9 @@ from tui.drawing.lines import Line, Role, join_lines, justify, line, wrap_words
 from tui.panels.bars import bar
 from tui.panels.digits import digits
 from tui.snapshot import ENDED_STATES, Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView
 
 BIG_HEIGHT = 3
 _MAX_TEXT_ROWS = 4

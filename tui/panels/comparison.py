@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import RunView, SeriesAxis
 from bertd.run.amounts.durations import format_duration
 from tui.charts.axis_labels import share_label
 from tui.comparison import AXIS_TEXTS, MAX_COMPARED, Comparison, find_repetitions, loss_error
@@ -17,6 +17,9 @@ from tui.drawing.lines import Line, Role, Span, cell, heading, line, wrap_words
 from tui.drawing.plot import Curve, Plot
 from tui.drawing.ticks import Scale, linear_scale, log_scale
 from tui.recipe_keys import find_differences
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesAxis
 
 _ROLES = (
     Role.CURVE,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from bertd.records import StepRecord
 from tui.charts.axis_labels import x_label, x_ticks
 from tui.charts.axis_map import AxisMap
 from tui.charts.chart_range import x_scale
@@ -18,6 +18,9 @@ from tui.drawing.plot import Curve, DrawingCache, Plot
 from tui.drawing.ticks import linear_scale
 from tui.panels.loss import is_whole_budget
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.records import StepRecord
 
 
 @dataclass

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import DeviceProcess, DeviceView, EventView
-from bertd.records import GpuReading
 from bertd.run.machine.nvml import harmful_slowdowns
 from tui.device_history import HISTORY_S
 from tui.display_options import DisplayOptions
@@ -13,6 +12,10 @@ from tui.drawing.formatting import clock_near, gibibytes
 from tui.drawing.lines import Line, Role, cell, heading, line, wrap_words
 from tui.panels.device_rows import device_name, device_state, holder_names, spark
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceProcess, DeviceView, EventView
+    from bertd.records import GpuReading
 
 _LABEL_WIDTH = 10
 _MAX_EVENTS = 3

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.api.models import DeviceView, JobView
+from typing import TYPE_CHECKING
+
 from bertd.run.machine.nvml import harmful_slowdowns
 from tui.device_history import HISTORY_S, DeviceSample
 from tui.display_options import DisplayOptions
@@ -10,6 +11,9 @@ from tui.drawing.formatting import gibibytes
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.drawing.sparkline import draw_sparkline
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceView, JobView
 
 _SPARK_CELLS = 20
 """Most cells of a row's history: three seconds each."""

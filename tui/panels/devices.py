@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from bertd.api.models import DeviceView, JobView
+from typing import TYPE_CHECKING
+
 from bertd.run.machine.nvml import harmful_slowdowns
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import gibibytes
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.panels.bars import bar
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceView, JobView
 
 _MIN_ROW_WIDTH = 44
 """Minimum cells of a row with utilization, memory and temperature."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import EventView
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock
 from tui.drawing.lines import Line, Role, Span, cell, heading, line, wrap_words
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import EventView
 
 _HIDDEN_TYPES = {"step"}
 """Step events are too frequent to list."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.api.models import StatusView
+from typing import TYPE_CHECKING
+
 from bertd.records import JobState
 from bertd.run.amounts.durations import format_duration
 from tui.display_options import DisplayOptions
@@ -11,6 +12,9 @@ from tui.drawing.glyphs import Glyphs, state_role
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import LinkState, Member, Snapshot
 from tui.written_view import Cell, Table
+
+if TYPE_CHECKING:
+    from bertd.api.models import StatusView
 
 _NAME_CELLS = 20
 _LINK_CELLS = 14

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView
 from tui.actions.allowed_actions import Action, pause_or_resume, refusal
 from tui.actions.keys import KEYS_BY_ID, VIEW_KEYS, label_of
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 
 @dataclass(frozen=True)

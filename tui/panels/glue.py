@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import ScoreView
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, Span, line
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import ScoreView
 
 
 class GluePanel:

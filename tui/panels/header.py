@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bertd.api.models import RunView
+from typing import TYPE_CHECKING
+
 from bertd.records import JobKind
 from bertd.run.amounts.durations import format_duration
 from tui.display_options import DisplayOptions
@@ -10,6 +11,9 @@ from tui.drawing.formatting import clock
 from tui.drawing.glyphs import Glyphs, state_role
 from tui.drawing.lines import Line, Role, join_lines, justify, line
 from tui.snapshot import LinkState, Snapshot, is_active
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView
 
 _MIN_NAME_CELLS = 4
 _MAX_HOST_CELLS = 24

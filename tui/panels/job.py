@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import textwrap
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView
-from bertd.records import JobState, StartRecord
+from bertd.records import JobState
 from bertd.run.amounts.durations import format_duration
 from bertd.run.execution_text import execution_choices
 from bertd.terminal_text import terminal_line
@@ -13,6 +13,10 @@ from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock_near, percent
 from tui.drawing.glyphs import state_role
 from tui.drawing.lines import Line, Role, cell, heading, line, wrap_words
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
+    from bertd.records import StartRecord
 
 HEIGHT = 7
 """Lines that a job with a short reason takes."""

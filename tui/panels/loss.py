@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import EventView, RunView, SeriesView
 from bertd.records import JobState
 from tui.charts.axis_labels import x_label, x_ticks
 from tui.charts.axis_map import AxisMap
@@ -21,6 +21,9 @@ from tui.drawing.formatting import loss
 from tui.drawing.lines import Line, Role, Span, heading, join_lines, line
 from tui.drawing.plot import Band, Curve, DrawingCache, Mark, Plot
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import EventView, RunView, SeriesView
 
 _MIN_MARK_ROW_HEIGHT = 9
 """A chart with fewer lines has its events in the free cells of the x axis."""

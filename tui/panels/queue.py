@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
-from bertd.api.models import HIGHEST_PRIORITY, JobView, StatusView
 from bertd.records import JobState
+from bertd.records.states import HIGHEST_PRIORITY
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import percent
 from tui.drawing.glyphs import state_role
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView, StatusView
 
 _STATE_ORDER = [
     JobState.RUNNING,

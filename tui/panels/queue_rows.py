@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bertd.api.models import JobView
-from bertd.api.sweep_models import SweepView
 from bertd.run.amounts.durations import format_duration
 from tui.display_options import DisplayOptions
 from tui.drawing.formatting import clock_near, percent
@@ -13,6 +12,10 @@ from tui.drawing.glyphs import state_role
 from tui.drawing.lines import Line, Role, Span, cell
 from tui.queue_tree import Node
 from tui.snapshot import ENDED_STATES
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
+    from bertd.api.sweep_models import SweepView
 
 _MAX_INDENT = 4
 """Levels that are drawn; deeper ones are drawn as the last of them."""

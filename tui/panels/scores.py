@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cache
+from typing import TYPE_CHECKING
 
-from bertd.api.models import EventView, JobView, MarkerGridView, RunView, ScoreView
 from bertd.records import JobKind
 from bertd.run.amounts.durations import format_duration
 from bertd.scores.score_summary import (
@@ -24,6 +24,9 @@ from tui.drawing.glyphs import Glyphs, state_role
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.panels.bars import bar
 from tui.snapshot import ENDED_STATES, Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import EventView, JobView, MarkerGridView, RunView, ScoreView
 
 _REFERENCE = "BERT-base"
 """The published row of the development sets beside which each median is put."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from bertd.api.models import RunView
-from bertd.records import JobState, StepRecord
+from bertd.records import JobState
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_bytes
 from tui.charts.rates import median_speed
@@ -15,6 +15,10 @@ from tui.display_options import DisplayOptions
 from tui.drawing.formatting import format_learning_rate, percent, short_count, significant
 from tui.drawing.lines import Line, Role, Span, cell, heading, line
 from tui.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView
+    from bertd.records import StepRecord
 
 _COLUMN_WIDTH = 25
 """Cells of one label with its figure."""

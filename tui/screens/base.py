@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.screen import Screen
 
-from bertd.api.models import JobView
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, line, wrap_words
 from tui.panels import footer, header
@@ -18,6 +17,9 @@ from tui.widgets.panel import Panel
 from tui.widgets.scroller import Scroller
 from tui.widgets.search_bar import SearchBar
 from tui.written_view import Table, curves_table
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 _MAX_MESSAGE_LINES = 4
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from bertd.api.models import RunView, SeriesAxis, SeriesView
 from tui.actions.keys import COMPARE_KEYS
 from tui.comparison import AXES, MAX_COMPARED, Comparison, first_marks
 from tui.display_options import DisplayOptions
@@ -23,6 +22,9 @@ from tui.snapshot import Feed, Snapshot
 from tui.widgets.cursor_list import CursorList
 from tui.widgets.panel import Panel
 from tui.widgets.scroller import Scroller
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, SeriesAxis, SeriesView
 
 _HEADER_AND_FOOTER = 2
 _MIN_CHART_LINES = 7

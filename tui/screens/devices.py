@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from bertd.api.models import DeviceView, EventView
 from bertd.terminal_text import terminal_line
 from tui.actions.keys import DEVICE_KEYS
 from tui.display_options import DisplayOptions
@@ -21,6 +20,9 @@ from tui.snapshot import Feed, Snapshot
 from tui.widgets.cursor_list import CursorList
 from tui.widgets.panel import Panel
 from tui.written_view import Table, devices_table
+
+if TYPE_CHECKING:
+    from bertd.api.models import DeviceView, EventView
 
 _HEADER_AND_FOOTER = 2
 _MIN_DETAIL_LINES = 8

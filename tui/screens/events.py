@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.message import Message
 
-from bertd.api.models import EventView
 from tui.actions.keys import EVENT_KEYS
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line
@@ -21,6 +20,9 @@ from tui.widgets.cursor_list import CursorList
 from tui.widgets.panel import Panel
 from tui.widgets.search_bar import SearchBar
 from tui.written_view import Table, events_table
+
+if TYPE_CHECKING:
+    from bertd.api.models import EventView
 
 _LINES_OF_ONE = 4
 """The selected event's heading and the first rows of its text."""

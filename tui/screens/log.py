@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from bertd.api.models import LogView
 from bertd.run.amounts.quantities import format_bytes
 from tui.actions.keys import LOG_KEYS
 from tui.display_options import DisplayOptions
@@ -23,6 +22,9 @@ from tui.screens.polling import PollingScreen, Request
 from tui.snapshot import Feed, Snapshot
 from tui.widgets.log_pane import LogPane
 from tui.widgets.search_bar import SearchBar
+
+if TYPE_CHECKING:
+    from bertd.api.models import LogView
 
 _BYTES_BEFORE = 4_096
 """Of the log, shown before the line that is looked for."""

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 
-from bertd.api.models import JobView
-from bertd.api.sweep_models import SweepView
-from bertd.records import JobState, StartRecord
+from bertd.records import JobState
 from tui.actions.allowed_actions import Action
 from tui.actions.keys import MOVE_KEYS, QUEUE_KEYS
 from tui.display_options import DisplayOptions
@@ -28,6 +26,11 @@ from tui.widgets.job_list import JobList
 from tui.widgets.panel import Panel
 from tui.widgets.search_bar import SearchBar
 from tui.written_view import Table, jobs_table
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
+    from bertd.api.sweep_models import SweepView
+    from bertd.records import StartRecord
 
 _KEY_HINTS = (
     KeyHint("enter", "open"),

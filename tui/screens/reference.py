@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import work
 from textual.app import ComposeResult
@@ -13,12 +13,14 @@ from textual.containers import Vertical, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from bertd.api.models import JobView
 from bertd.errors import BertdError
 from bertd.records import JobKind
 from bertd.terminal_text import terminal_line
 from tui.charts.reference import PUBLISHED, Reference
 from tui.widgets.form_error import FormError
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 _NOTHING = "nothing"
 

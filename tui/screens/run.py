@@ -109,6 +109,7 @@ class RunScreen(StatusScreen):
         self.set_class(width >= HUGE, "-huge")
         has_run = snapshot.run is not None
         self.set_class(not has_run, "-empty")
+        self.set_class(welcome.is_first_connecting(snapshot), "-connecting")
         if snapshot.status is None or not has_run:
             return
         content = Content(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from bertd.api.models import RunView, ScoreView
 from tui.display_options import DisplayOptions
 from tui.drawing.lines import Line, Role, line
 from tui.panels import scores
@@ -15,6 +15,9 @@ from tui.snapshot import Feed, Snapshot
 from tui.widgets.scroller import Scroller
 from tui.widgets.search_bar import SearchBar
 from tui.written_view import Table, scores_table
+
+if TYPE_CHECKING:
+    from bertd.api.models import RunView, ScoreView
 
 
 class ScoresScreen(PollingScreen):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.app import ComposeResult
@@ -12,7 +12,6 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from bertd.api.models import JobView, RunView
 from bertd.errors import BertdError
 from bertd.records import JobKind
 from bertd.terminal_text import terminal_line
@@ -20,6 +19,9 @@ from tui.actions.action_costs import CostRow, stop_costs
 from tui.screens.confirm import MoreCosts
 from tui.widgets.cost_table import CostTable
 from tui.widgets.form_error import FormError
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView, RunView
 
 _MAX_NAME_CELLS = 30
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from textual.message import Message
 
-from bertd.api.models import JobView
 from tui.display_options import DisplayOptions, DrawFunction
 from tui.snapshot import Snapshot, find_job
 from tui.widgets.cursor_list import CursorList
+
+if TYPE_CHECKING:
+    from bertd.api.models import JobView
 
 
 class JobList(CursorList[int]):

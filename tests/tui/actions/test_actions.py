@@ -20,13 +20,24 @@ from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import refreshed, screen_lines, screen_text
 from tests.tui.settled import settled
 from tests.waiting import PATIENCE_S
-from tui.actions.keys import APP_KEYS, CHART_KEYS, COMPARE_KEYS, DEVICE_KEYS, JOB_KEYS, LIST_KEYS, QUEUE_KEYS, VIEW_KEYS
+from tui.actions.keys import (
+    APP_KEYS,
+    CHART_KEYS,
+    COMPARE_KEYS,
+    DEVICE_KEYS,
+    JOB_KEYS,
+    LIST_KEYS,
+    QUEUE_KEYS,
+    VIEW_KEYS,
+    KeyBinding,
+)
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.screens.confirm import ConfirmDialog
 from tui.screens.forms.finetune import FinetuneForm
 from tui.screens.help import HelpScreen
 from tui.screens.stop import StopDialog
+from tui.snapshot import Link, LinkState, Snapshot
 
 SIZE = (120, 40)
 
@@ -120,6 +131,15 @@ async def test_without_a_run_a_key_says_so() -> None:
         await settled(pilot)
         assert feed.asked == []
         assert _said(app) == "There is no job to act on."
+
+
+@pytest.mark.parametrize("key", JOB_KEYS, ids=lambda key: key.keys)
+async def test_before_the_daemons_first_answer_each_key_says_so(key: KeyBinding) -> None:
+    app = _dashboard(FakeFeed(Snapshot(now=0.0, link=Link(LinkState.CONNECTING))))
+    async with app.run_test(size=SIZE) as pilot:
+        await pilot.press(key.keys)
+        await _settled(pilot)
+        assert "has not answered yet" in _said(app)
 
 
 async def test_stop_needs_the_runs_name() -> None:

@@ -6,10 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from bertd.api.models import GridEstimateView, JobView, RunView, SubmitFinetune, SubmitGrid
+from bertd.api.models import JobView, SubmitFinetune, SubmitGrid
 from bertd.records import GLUE_TASKS, PauseKind, Preset
 from bertd.run.amounts.durations import format_duration
 from bertd.run.amounts.quantities import format_count
@@ -18,6 +19,9 @@ from bertd.run.paths import expand_user
 from tui.actions.action_costs import CostRow, lend_costs
 from tui.screens.forms.form import FieldError, Form, labeled_field
 from tui.snapshot import Feed
+
+if TYPE_CHECKING:
+    from bertd.api.models import GridEstimateView, RunView
 
 _IN_TURN, _NOW, _NOW_HOT, _AT_END = "in turn", "now", "now hot", "at end"
 _WHEN = (_IN_TURN, _NOW, _NOW_HOT, _AT_END)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 
-from bertd.api.models import AnySubmission, JobView, RunView, SubmitPretrain
+from bertd.api.models import JobView, SubmitPretrain
 from bertd.run.amounts.budget_amounts import EXAMPLES
 from bertd.run.plan.run_estimate import KnownRun, estimate_run, main_fields
 from bertd.run.recipe.load import list_recipes
@@ -20,6 +21,9 @@ from bertd.run.recipe.named_recipe import (
 )
 from tui.actions.action_costs import CostRow
 from tui.screens.forms.form import FieldError, Form, labeled_field
+
+if TYPE_CHECKING:
+    from bertd.api.models import AnySubmission, RunView
 
 
 class NewRunForm(Form[JobView]):
