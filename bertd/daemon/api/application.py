@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse
 
 import bertd
+from bertd.daemon.api.accounts import LookUpOfPeers
 from bertd.daemon.api.answers import problem_response, request_place, text_responses
 from bertd.daemon.api.api_services import ApiServices, services_of
 from bertd.daemon.api.audited_changes import Mutation, http_status
@@ -151,6 +152,7 @@ def create_app(services: ApiServices) -> FastAPI:
         responses=text_responses("text/plain", "application/openmetrics-text"),
     )
     app.add_middleware(BodyLimit)
+    app.add_middleware(LookUpOfPeers, accounts=services.request_handler.changes.accounts)
     app.add_middleware(RequestTiming, latencies=services.latencies)
     app.add_exception_handler(BertdError, _on_bertd_error)
     app.add_exception_handler(RequestValidationError, _on_bad_request)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import pwd
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from bertd.api.models import AuditView
-from bertd.daemon.api.connections import Roles
+from bertd.daemon.api.accounts import Accounts
 from bertd.errors import BertdError, ClientError, DaemonStoppingError, ReadOnlyError, RecipeError
 from bertd.jobs.store.audit import Answer, Audit, AuditRow, Peer
 from bertd.jobs.store.database import Database
@@ -30,6 +29,8 @@ class Mutation:
     body: bytes
     key: str | None
     """The idempotency key."""
+    user: str | None = None
+    """Name of the peer's user; None if the machine does not tell it."""
 
     @property
     def digest(self) -> str:
@@ -39,24 +40,15 @@ class Mutation:
     @property
     def asked_by(self) -> str:
         """The peer's user name and uid."""
-        name = user_name(self.peer.uid)
-        return f"uid {self.peer.uid}" if name is None else f"{name} (uid {self.peer.uid})"
+        return f"uid {self.peer.uid}" if self.user is None else f"{self.user} (uid {self.peer.uid})"
 
 
-def user_name(uid: int) -> str | None:
-    """The name of a user; None if the machine has no such user."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return None
-
-
-def audit_view(row: AuditRow) -> AuditView:
+def audit_view(row: AuditRow, *, user: str | None) -> AuditView:
     """One row of the audit as the API sends it."""
     return AuditView(
         id=row.id,
         t=row.t,
-        user=user_name(row.uid) or str(row.uid),
+        user=user or str(row.uid),
         uid=row.uid,
         pid=row.pid,
         request=row.request,
@@ -96,7 +88,7 @@ class AuditedChanges:
         self._audit = audit
         self._read_only = read_only
         self._wake = wake
-        self._roles = Roles()
+        self.accounts = Accounts()
         self.is_stopping = False
         """Changes are refused."""
 
@@ -146,10 +138,10 @@ class AuditedChanges:
 
     def is_operator(self, peer: Peer) -> bool:
         """Whether the peer may change things."""
-        return self._roles.is_operator(peer)
+        return self.accounts.is_operator(peer)
 
     def _require_operator(self, peer: Peer) -> None:
-        if not self._roles.is_operator(peer):
+        if not self.accounts.is_operator(peer):
             raise ClientError(
                 f"uid {peer.uid}: may read but not change; root, the daemon's user and the group bertd-operators may"
             )
@@ -168,15 +160,19 @@ class AuditedChanges:
             )
         return self._database.copy()
 
-    def audit(self, peer: Peer, *, before: int, limit: int, uid: int | None, since_t: float | None) -> list[AuditView]:
+    async def audit(
+        self, peer: Peer, *, before: int, limit: int, uid: int | None, since_t: float | None
+    ) -> list[AuditView]:
         """Requests to change something, newest first; another user's only for operators.
 
         Raises:
             ClientError: a viewer asks for those of others.
         """
-        if uid != peer.uid and not self._roles.is_operator(peer):
+        if uid != peer.uid and not self.accounts.is_operator(peer):
             raise ClientError(f"uid {peer.uid}: may read its own requests only; ask for them with --user {peer.uid}")
-        return [audit_view(row) for row in self._audit.page(before=before, limit=limit, uid=uid, since_t=since_t)]
+        rows = self._audit.page(before=before, limit=limit, uid=uid, since_t=since_t)
+        await self.accounts.look_up_names({row.uid for row in rows})
+        return [audit_view(row, user=self.accounts.name(row.uid)) for row in rows]
 
     def drop(self, mutation: Mutation) -> ClientError:
         """Note in the audit that a request was not carried out, because its client did not wait for the answer."""

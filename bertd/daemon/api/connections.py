@@ -7,13 +7,9 @@ that touches its protocol class; tests/daemon/api/test_connections.py checks wha
 from __future__ import annotations
 
 import asyncio
-import grp
 import logging
-import os
-import pwd
 import socket
 import struct
-import time
 from http import HTTPStatus
 from typing import Any
 
@@ -38,8 +34,6 @@ IDLE_TIMEOUT_S = 5
 MAX_CONNECTIONS = 384
 MAX_CONNECTIONS_PER_UID = 64
 """Connections of one uid that is neither root nor the daemon's."""
-OPERATORS_GROUP = "bertd-operators"
-_MEMBERSHIP_CACHE_S = 60.0
 
 
 def _refusal(status: int, code: str, message: str) -> bytes:
@@ -56,33 +50,6 @@ def read_peer(channel: socket.socket) -> Peer:
     """The process that connected, according to the kernel."""
     pid, uid, gid = struct.unpack("3i", channel.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
     return Peer(uid=uid, gid=gid, pid=pid)
-
-
-class Roles:
-    """Operators may change things: root, the daemon's own user, and the members of a group. Others may only read."""
-
-    def __init__(self) -> None:
-        self._membership_cache: dict[int, tuple[float, bool]] = {}
-
-    def is_operator(self, peer: Peer) -> bool:
-        """Whether the peer may change things; membership of the group is cached for a minute."""
-        if is_root_or_own(peer.uid):
-            return True
-        now = time.monotonic()
-        checked_at, is_member = self._membership_cache.get(peer.uid, (-_MEMBERSHIP_CACHE_S, False))
-        if now - checked_at >= _MEMBERSHIP_CACHE_S:
-            is_member = _is_member(peer)
-            self._membership_cache[peer.uid] = (now, is_member)
-        return is_member
-
-
-def _is_member(peer: Peer) -> bool:
-    try:
-        operators = grp.getgrnam(OPERATORS_GROUP).gr_gid
-        user = pwd.getpwuid(peer.uid).pw_name
-    except KeyError:
-        return False
-    return operators in os.getgrouplist(user, peer.gid)
 
 
 class PeerConnection(H11Protocol):

@@ -120,10 +120,13 @@ async def read_mutation(request: Request, key: str | None) -> Mutation:
         ClientError: its client has left. It was told that there is no answer, so nothing may be done late.
     """
     peer: Peer = request.state.peer
-    mutation = Mutation(peer=peer, request=request_place(request), body=await request.body(), key=key)
+    changes, body = services_of(request).request_handler.changes, await request.body()
+    mutation = Mutation(
+        peer=peer, request=request_place(request), body=body, key=key, user=changes.accounts.name(peer.uid)
+    )
     for _ in range(_LOOPS_UNTIL_EOF):
         # A daemon that was stopped reads the request first, and that its sender has closed only after that.
         await asyncio.sleep(0)
         if await request.is_disconnected():
-            raise services_of(request).request_handler.changes.drop(mutation)
+            raise changes.drop(mutation)
     return mutation

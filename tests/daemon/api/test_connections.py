@@ -7,7 +7,7 @@ import logging
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,8 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 
 from bertd.daemon.api import connections
-from bertd.daemon.api.connections import PeerConnection, Roles
+from bertd.daemon.api.accounts import Accounts
+from bertd.daemon.api.connections import PeerConnection
 from bertd.daemon.api.event_stream import MAX_STREAMS_PER_UID, EventHub
 from bertd.daemon.process.listener import bind_socket
 from bertd.jobs.store.audit import Peer
@@ -114,34 +115,14 @@ async def test_the_request_knows_its_peer_by_the_kernels_word(path: Path) -> Non
     assert seen == [Peer(uid=os.getuid(), gid=os.getgid(), pid=os.getpid())]
 
 
-def test_root_the_daemons_user_and_the_groups_members_are_operators(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[int] = []
-
-    def is_member(peer: Peer) -> bool:
-        asked.append(peer.uid)
-        return peer.uid == 7001
-
-    monkeypatch.setattr(connections, "_is_member", is_member)
-    roles = Roles()
-    answers: Callable[[int], bool] = lambda uid: roles.is_operator(Peer(uid=uid, gid=1, pid=1))  # noqa: E731
-    assert answers(0) and answers(os.getuid())
-    assert answers(7001) and answers(7001)
-    assert not answers(7002)
-    assert asked == [7001, 7002], "a member is looked up once a minute"
-
-
 def test_the_effective_user_is_the_daemons_everywhere_and_not_the_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 54321)
     monkeypatch.setattr("os.getuid", lambda: 54322)
-    assert Roles().is_operator(Peer(uid=54321, gid=54321, pid=1))
-    assert not Roles().is_operator(Peer(uid=54322, gid=54322, pid=1))
+    assert Accounts().is_operator(Peer(uid=54321, gid=54321, pid=1))
+    assert not Accounts().is_operator(Peer(uid=54322, gid=54322, pid=1))
     hub = EventHub.__new__(EventHub)
     hub.streams_by_uid = Counter({54321: 1_000, 54322: MAX_STREAMS_PER_UID})
     assert hub.has_room_for(54321) and not hub.has_room_for(54322)
-
-
-def test_a_user_that_is_in_no_list_is_no_operator() -> None:
-    assert not Roles().is_operator(Peer(uid=54321, gid=54321, pid=1))
 
 
 def test_the_peer_of_a_pair_of_sockets_is_this_process() -> None:

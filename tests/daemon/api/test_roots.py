@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bertd.api.models import SubmitCommand, SubmitFinetune, SubmitPrepare, SubmitPretrain
-from bertd.daemon.api.connections import Roles
+from bertd.daemon.api.accounts import Accounts
 from tests.daemon.api.in_process_api import InProcessApi
 from tests.jobs.runner_box import recipe_text
 
@@ -21,7 +21,7 @@ def confined(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcessApi:
     (tmp_path / "allowed").mkdir()
     (tmp_path / "outside").mkdir()
     (tmp_path / "bertd.toml").write_text(f'[paths]\nroots = ["{tmp_path}/allowed"]\n')
-    monkeypatch.setattr(Roles, "is_operator", lambda *_: True)
+    monkeypatch.setattr(Accounts, "is_operator", lambda *_: True)
     api = InProcessApi(tmp_path)
     api.uid = OPERATOR
     return api

@@ -58,7 +58,7 @@ async def get_audit(
     The newest 50,000 that were done are kept, and the newest 10,000 that were refused.
     """
     peer: Peer = request.state.peer
-    rows = services_of(request).request_handler.changes.audit(
+    rows = await services_of(request).request_handler.changes.audit(
         peer, before=cursor or NEWEST, limit=limit, uid=user, since_t=since
     )
     return await page_response(request, rows, limit=limit, number=lambda row: row.id)
