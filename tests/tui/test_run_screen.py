@@ -317,7 +317,7 @@ async def test_devices_without_readings_are_shown_with_dashes() -> None:
     app = _dashboard(feed)
     async with app.run_test(size=(120, 40)) as pilot:
         await pilot.pause()
-        row = next(one for one in screen_lines(app) if one.startswith(" 0   "))
+        row = next(one for one in screen_lines(app) if one.startswith(" 0  –") or one.startswith(" 0  ─"))
     assert row.split("Events")[0].count("–") >= 4
     assert "free" in row
 
@@ -361,3 +361,25 @@ def test_a_grid_that_runs_says_when_it_ends() -> None:
     assert "ends about" in text and "in 2h 05m" in text
     text = plain_text(job_panel.draw(grid, None, samples.NOW + 7501, DisplayOptions(), 100))
     assert "ends about" not in text
+
+
+@pytest.mark.parametrize(("width", "height"), [(51, 9), (78, 5), (78, 9), (87, 9)])
+def test_memory_bars_and_troubles_fit_where_devices_have_rows(width: int, height: int) -> None:
+    current = FakeFeed().current
+    assert current.status is not None
+    known = current.status.devices
+    gpu = known[2].gpu
+    assert gpu is not None
+    hot = known[2].model_copy(update={"gpu": gpu.model_copy(update={"slowed_by": ("SwThermalSlowdown",)})})
+    half = known[3].model_copy(update={"memory_used_bytes": (known[3].memory_total_bytes or 0) // 2})
+    lost = known[5].model_copy(update={"health": "lost"})
+    shown = [*known[:2], hot, half, known[4], lost, *known[6:]]
+    status = current.status.model_copy(update={"devices": shown})
+    lines = [each.plain for each in devices.draw(replace(current, status=status), DisplayOptions(), width, height)]
+    assert len(lines) == height
+    assert all(len(each) <= width for each in lines)
+    text = "\n".join(lines[1:])
+    for said in ("slowed: heat", "lost", "237 W", "69 °C", "#12", "98 %"):
+        assert said in text
+    unused = [each for each in lines[1:] if "──" in each]
+    assert len(unused) == 1, "half of one device's memory is free"

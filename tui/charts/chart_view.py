@@ -24,6 +24,8 @@ AXIS_NAMES: dict[SeriesAxis, str] = {
 SMOOTHINGS = (0.01, 0.03, 0.1, 0.0)
 """Half-lives that a key cycles, as shares of the visible range; 0 is no smoothing."""
 _ZOOM = 2.0
+_WHOLE_SHARE = 1 - 1e-9
+"""A window is whole from this share of the axis: sums of its ends are not exact."""
 _MIN_SHARE = 1e-4
 """Smallest window, as a share of the whole axis."""
 
@@ -86,16 +88,18 @@ class ChartView:
         """Without window and cursor."""
         return replace(self, window=None, cursor=None)
 
-    def zoomed(self, shown: Window, *, whole: Window, into: bool) -> ChartView:
-        """Half or twice the visible range, around the cursor if it is visible, else around the newest end.
+    def zoomed(self, shown: Window, *, whole: Window, into: bool, around: float | None = None) -> ChartView:
+        """Half or twice the visible range.
 
         Args:
             shown: the visible range.
             whole: the whole axis, which the window stays within.
+            around: x that stays where it is; None for the cursor if it is visible, else the newest end.
         """
-        anchor = self.cursor if self.cursor is not None and shown.low <= self.cursor <= shown.high else shown.high
+        is_visible = self.cursor is not None and shown.low <= self.cursor <= shown.high
+        anchor = around if around is not None else self.cursor if is_visible and self.cursor is not None else shown.high
         size = max(shown.size / _ZOOM if into else shown.size * _ZOOM, whole.size * _MIN_SHARE)
-        if size >= whole.size:
+        if size >= whole.size * _WHOLE_SHARE:
             return replace(self, window=None)
         share = (anchor - shown.low) / shown.size
         return replace(self, window=_within(Window(anchor - share * size, anchor + (1 - share) * size), whole))

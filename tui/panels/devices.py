@@ -19,6 +19,8 @@ _MIN_ROW_WIDTH = 44
 
 _MEMORY_BAR = 8
 """Cells of a row's bar of memory, where there is room."""
+_MIN_BAR = 4
+"""Of both bars, where there is little."""
 _SLOWDOWN_WORDS = {
     "SwThermalSlowdown": "heat",
     "HwThermalSlowdown": "heat",
@@ -39,8 +41,17 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     title = heading("Devices", summary, width=width, rule=options.glyphs.rule)
     if len(devices) <= rows:
         sensors = any(device.power_w is not None or device.temperature_c is not None for device in devices)
-        numbered = enumerate(devices)
-        return [title, *(_row(one, index, jobs, options, width, has_sensors=sensors) for index, one in numbered)]
+        if width < _fixed_cells(has_sensors=sensors) + _MEMORY_BAR + 1 + 8:
+            return [title, *_narrow_rows(devices, jobs, options, width, has_sensors=sensors)]
+        room = width - _fixed_cells(has_sensors=sensors) - _MEMORY_BAR - 1
+        length = min(30, max(8, room - max(len(_trouble(device)) for device in devices)))
+        return [
+            title,
+            *(
+                _row(one, index, jobs, options, width, has_sensors=sensors, length=length)
+                for index, one in enumerate(devices)
+            ),
+        ]
     columns = min(len(devices), width // (_MIN_ROW_WIDTH - 6))
     if columns >= 2 and -(-len(devices) // columns) <= rows:
         return [title, *_grid(devices, jobs, options, width, columns)]
@@ -63,19 +74,72 @@ def _summary(devices: list[DeviceView], options: DisplayOptions, available_width
     return line((next((text for text in texts if text and len(text) <= available_width), ""), Role.MUTED))
 
 
+def _fixed_cells(*, has_sensors: bool) -> int:
+    """Cells of a row beside its bars."""
+    return 52 if has_sensors else 37
+
+
+def _narrow_rows(
+    devices: list[DeviceView], jobs: list[JobView], options: DisplayOptions, width: int, *, has_sensors: bool
+) -> list[Line]:
+    """A row each with the same figures, but without the memory that there is: two bars, as long as the others leave."""
+    heads = [_narrow_figures(device, options, has_sensors=has_sensors) for device in devices]
+    tails = [_narrow_tail(device, jobs, width) for device in devices]
+    needed = max(head.width + tail.width for head, tail in zip(heads, tails, strict=True))
+    label_cells = max(len(_label(device, index)) for index, device in enumerate(devices)) + 2
+    length = min(_MEMORY_BAR, max(_MIN_BAR, (width - label_cells - 6 - needed) // 2))
+    rows = []
+    for index, (device, head, tail) in enumerate(zip(devices, heads, tails, strict=True)):
+        spans = [cell(_label(device, index), label_cells, Role.MUTED)]
+        spans += _two_bars(device, options, length)
+        rows.append((Line(tuple(spans)) + head + tail).fit(width))
+    return rows
+
+
+def _two_bars(device: DeviceView, options: DisplayOptions, length: int) -> list[Span]:
+    """Utilization as a bar and a figure, and memory as a bar."""
+    glyphs = options.glyphs
+    return [
+        *bar(device.utilization or 0.0, width=length, glyphs=glyphs),
+        cell(_percent(device.utilization, options), 5, Role.STRONG, right=True),
+        Span(" "),
+        *bar(_memory_share(device), width=length, glyphs=glyphs, role=Role.TRAIN),
+    ]
+
+
+def _narrow_figures(device: DeviceView, options: DisplayOptions, *, has_sensors: bool) -> Line:
+    used = f"{gibibytes(device.memory_used_bytes)} GiB" if device.memory_used_bytes is not None else options.glyphs.dash
+    spans = [cell(used, 9, right=True)]
+    if has_sensors:
+        spans.append(cell(_unit(device.power_w, "W", options), 6, right=True))
+        spans.append(cell(_unit(device.temperature_c, options.glyphs.celsius, options), 6, right=True))
+    return Line(tuple(spans))
+
+
+def _narrow_tail(device: DeviceView, jobs: list[JobView], width: int) -> Line:
+    """What is wrong with it, else its owner."""
+    if trouble := _trouble(device):
+        return line(" ", (trouble, Role.WAITING if device.health == "ok" else Role.BAD))
+    numbers = " ".join(f"#{job_id}" for job_id in _holders(device))
+    return line(" ", (numbers, Role.MUTED)) if numbers else line(" ", *_owner(device, jobs, width))
+
+
 def _row(
-    device: DeviceView, index: int, jobs: list[JobView], options: DisplayOptions, width: int, *, has_sensors: bool
+    device: DeviceView,
+    index: int,
+    jobs: list[JobView],
+    options: DisplayOptions,
+    width: int,
+    *,
+    has_sensors: bool,
+    length: int,
 ) -> Line:
-    """Utilization, memory, power, temperature and owner, as far as they fit."""
-    share, fixed = device.utilization, 52 if has_sensors else 37
-    trouble = _trouble(device)
-    has_bar = width >= fixed + _MEMORY_BAR + 1 + 8
-    length = min(30, max(4, width - fixed - (_MEMORY_BAR + 1 if has_bar else 0) - min(20, len(trouble))))
+    """Utilization as a bar of `length` cells, memory, power, temperature and owner, as far as they fit."""
+    share, trouble = device.utilization, _trouble(device)
     spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
     spans += bar(share or 0.0, width=length, glyphs=options.glyphs)
     spans += [Span(" "), cell(_percent(share, options), 5, Role.STRONG, right=True), Span("  ")]
-    if has_bar:
-        spans += [*bar(_memory_share(device), width=_MEMORY_BAR, glyphs=options.glyphs, role=Role.TRAIN), Span(" ")]
+    spans += [*bar(_memory_share(device), width=_MEMORY_BAR, glyphs=options.glyphs, role=Role.TRAIN), Span(" ")]
     spans += [cell(_memory(device, options), 13, right=True), Span("  ")]
     if has_sensors:
         spans += [cell(_unit(device.power_w, "W", options), 6, right=True), Span("  ")]
@@ -118,19 +182,17 @@ def _grid(
 def _short_row(
     device: DeviceView, index: int, jobs: list[JobView], options: DisplayOptions, available_width: int
 ) -> Line:
-    length = max(4, available_width - 32)
-    spans: list[Span] = [cell(_label(device, index), 4, Role.MUTED)]
-    spans += bar(device.utilization or 0.0, width=length, glyphs=options.glyphs)
-    spans += [cell(_percent(device.utilization, options), 5, Role.STRONG, right=True)]
-    used = gibibytes(device.memory_used_bytes) if device.memory_used_bytes is not None else options.glyphs.dash
-    spans += [
-        cell(f"{used} GiB", 10, right=True),
-        cell(_unit(device.temperature_c, options.glyphs.celsius, options), 6, right=True),
-    ]
-    owner = "".join(f" #{job_id}" for job_id in _holders(device))
+    """Two bars, temperature, and power with the owner, or what is wrong with the device."""
     trouble = _trouble(device)
+    label = _label(device, index)
+    spans: list[Span] = [cell(label, max(2, len(label) + 1), Role.MUTED)]
+    spans += _two_bars(device, options, min(_MEMORY_BAR, max(_MIN_BAR, (available_width - 28) // 2)))
+    spans += [cell(_unit(device.temperature_c, options.glyphs.celsius, options), 6, right=True)]
+    if not trouble:
+        spans += [cell(_unit(device.power_w, "W", options), 6, right=True)]
+    owner = "".join(f" #{job_id}" for job_id in _holders(device))
     last = Span(f" {trouble}", Role.BAD) if trouble else Span(owner, Role.MUTED)
-    return Line((*spans, last)).fit(available_width)
+    return Line((*spans, last)).fit(available_width - 1) + line(" ")
 
 
 def _strip(devices: list[DeviceView], options: DisplayOptions, width: int, rows: int) -> list[Line]:

@@ -23,6 +23,7 @@ from tui.layout import HUGE, WIDE, Content, allocate_lines
 from tui.panels import budget, curves, devices, events, glue, loss, queue, speed, welcome
 from tui.screens.base import Message, StatusScreen
 from tui.snapshot import Feed, Snapshot
+from tui.widgets.chart_panel import ChartPanel
 from tui.widgets.panel import Panel
 
 _SMALL_CHARTS = ("speed-curve", "rate-curve", "gradient-curve")
@@ -58,10 +59,10 @@ class RunScreen(StatusScreen):
             "header": self._header,
             "welcome": Panel(welcome.draw, id="welcome", is_always_fresh=True),
             "budget": Panel(budget.draw, id="budget", classes="run"),
-            "loss": Panel(self._loss.draw, id="loss"),
-            "speed-curve": Panel(curves.speed_curve().draw, id="speed-curve", classes="small"),
-            "rate-curve": Panel(curves.rate_curve().draw, id="rate-curve", classes="small"),
-            "gradient-curve": Panel(curves.gradient_curve().draw, id="gradient-curve", classes="small"),
+            "loss": ChartPanel(self._loss.draw, id="loss"),
+            "speed-curve": ChartPanel(curves.speed_curve().draw, id="speed-curve", classes="small"),
+            "rate-curve": ChartPanel(curves.rate_curve().draw, id="rate-curve", classes="small"),
+            "gradient-curve": ChartPanel(curves.gradient_curve().draw, id="gradient-curve", classes="small"),
             "speed": Panel(speed.draw, id="speed"),
             "devices": Panel(devices.draw, id="devices"),
             "queue": Panel(queue.draw, id="queue"),
@@ -190,6 +191,23 @@ class RunScreen(StatusScreen):
         self._change_chart(
             visible.chart.with_cursor_moved(visible.shown, whole=visible.whole, start=newest, share=share)
         )
+
+    def on_chart_panel_pointed(self, event: ChartPanel.Pointed) -> None:
+        """Put the cursor there."""
+        if (visible := self._visible_window()) is not None:
+            x = visible.shown.low + event.share * visible.shown.size
+            self._change_chart(visible.chart.with_cursor_at(x, shown=visible.shown, whole=visible.whole))
+
+    def on_chart_panel_wheeled(self, event: ChartPanel.Wheeled) -> None:
+        """Show half or twice as much, around the mouse."""
+        if (visible := self._visible_window()) is not None:
+            around = visible.shown.low + event.share * visible.shown.size
+            self._change_chart(visible.chart.zoomed(visible.shown, whole=visible.whole, into=event.into, around=around))
+
+    def on_chart_panel_dragged(self, event: ChartPanel.Dragged) -> None:
+        """Move the window against the mouse, so that the curves follow it."""
+        if (visible := self._visible_window()) is not None:
+            self._change_chart(visible.chart.panned(visible.shown, whole=visible.whole, share=-event.share))
 
     @work(group="reference", exclusive=True)
     async def action_choose_reference(self) -> None:

@@ -138,7 +138,7 @@ async def test_before_the_daemons_first_answer_each_key_says_so(key: KeyBinding)
     app = _dashboard(FakeFeed(Snapshot(now=0.0, link=Link(LinkState.CONNECTING))))
     async with app.run_test(size=SIZE) as pilot:
         await pilot.press(key.keys)
-        await _settled(pilot)
+        await settled(pilot)
         assert "has not answered yet" in _said(app)
 
 
