@@ -44,7 +44,7 @@ def test_every_command_is_in_the_table(verb: str) -> None:
 
 
 def test_every_command_in_the_readme_exists() -> None:
-    named = set(re.findall(r"`bertd ((?:data |glue |hooks (?=test)|service )?[a-z][a-z-]*)", README))
+    named = set(re.findall(r"`bertd ((?:data |glue |hooks (?=test)|service )?[a-z][a-z0-9-]*)", README))
     assert named <= set(_verbs())
 
 

@@ -14,7 +14,7 @@ import bertd
 from bertd.cli import exit_codes
 from bertd.cli.argument_parsing import CommandWithBareNow, CommandWithNegativeNumbers, PlainWordsGroup
 from bertd.cli.commands import budget, export_metrics, job_commands, logs, programs, query_commands, reporting
-from bertd.cli.commands.clusters import slurm, train
+from bertd.cli.commands.clusters import join, kubernetes, skypilot, slurm, train
 from bertd.cli.commands.daemon import audit, backup, config, device_commands, doctor, garbage, hooks, service
 from bertd.cli.commands.planning import plan
 from bertd.cli.commands.scoring import evaluate, export, glue_submission
@@ -66,7 +66,7 @@ _PANELS: list[tuple[str, list[Command]]] = [
             device_commands.undrain,
         ],
     ),
-    ("Without a daemon", [train.train, slurm.slurm]),
+    ("Without a daemon", [train.train, join.join, slurm.slurm, kubernetes.k8s, skypilot.skypilot]),
     ("Data", [export.export, evaluate.evaluate, programs.predict]),
     ("Look", [reporting.report, export_metrics.export_metrics]),
     ("Look", [programs.bench, programs.prove]),

@@ -17,6 +17,7 @@ from bertd.clusters.train_command import ClusterRun, quote_words
 from bertd.errors import RecipeError
 from bertd.run.amounts.durations import format_duration
 from bertd.run.budget import Budget
+from bertd.run.recipe.schema import DevicesSection
 
 PAUSED_STATUS = 13
 """Exit status of `bertd train` for a run that has paused; see bertd.cli.exit_codes."""
@@ -70,6 +71,19 @@ def slurm_script(run: ClusterRun, options: SlurmOptions, *, budget: Budget, char
         _directives(run.recipe.run.name, run, options),
         _limit_comment(options.limit_s, budget, charged_s=charged_s),
         start=quote_words(run.command(options.program)),
+        before=_join_others(run.recipe.devices, options),
+    )
+
+
+def _join_others(devices: DevicesSection, options: SlurmOptions) -> str:
+    """Shell commands that have the further machines join this one, on which the script runs."""
+    if devices.nodes == 1:
+        return ""
+    number = devices.nodes - 1
+    join = f'{shlex.quote(options.program)} join "$first" --port {devices.port}'
+    return (
+        'first=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)\n'
+        f'srun --nodes={number} --ntasks={number} --ntasks-per-node=1 --exclude="$first" {join} &\n'
     )
 
 
@@ -77,7 +91,7 @@ def slurm_array_script(name: str, runs: Sequence[ClusterRun], options: SlurmOpti
     """The script of a sweep: a task of an array for each setting, each with a folder of its own.
 
     Raises:
-        RecipeError: the settings do not need the same devices.
+        RecipeError: the settings do not need the same devices, or several machines each.
     """
     first = runs[0]
     for run in runs:
@@ -90,6 +104,10 @@ def slurm_array_script(name: str, runs: Sequence[ClusterRun], options: SlurmOpti
     for number, run in enumerate(runs, start=1):
         overrides = " ".join(shlex.quote(word) for override in run.overrides for word in ("--set", override))
         choices.append(f"{number}) run_folder={shlex.quote(str(run.folder))}; settings=({overrides}) ;;")
+    if first.recipe.devices.nodes > 1:
+        raise RecipeError(
+            f"{name}: [devices] nodes: the tasks of an array have one machine each; submit the runs one by one"
+        )
     choose = "\n".join(['case "$SLURM_ARRAY_TASK_ID" in', *choices, "esac"])
     command = [options.program, "train", first.recipe_file]
     start = f'{shlex.join(command)} --folder "$run_folder" "${{settings[@]}}"'
@@ -117,7 +135,7 @@ def _directives(name: str, run: ClusterRun, options: SlurmOptions) -> list[str]:
         "--requeue",
         "--open-mode=append",
         f"--output={run.folder.parent}/{name}-%j.log",
-        "--nodes=1",
+        f"--nodes={devices.nodes}",
         "--ntasks-per-node=1",
         *wanted,
         *options.directives,

@@ -30,6 +30,7 @@ TICK_S = 1.0
 FORMAT = 1
 
 _REMEDY = "resume the run, which rebuilds it from the journal"
+_WAIT_LOOK_S = 0.1
 _MIN_SLEEP_S = 0.5
 """Shorter sleeps are ignored: the two clocks are read one after the other, with a delay between on a busy machine."""
 
@@ -188,8 +189,8 @@ class Ledger:
 class ChargedClock:
     """Reads the charged time of an open ledger; for rank 0, which runs in the same boot as the runner."""
 
-    def __init__(self, path: Path) -> None:
-        """Read the ledger once.
+    def __init__(self, path: Path, *, wait_s: float = 0.0) -> None:
+        """Read the ledger once; `wait_s` for a segment that the runner is about to open.
 
         Raises:
             RunFolderError: no segment of this boot is open, so no runner is charging this run.
@@ -198,6 +199,10 @@ class ChargedClock:
         self._state = read_ledger(path)
         self._boot = boot_id()
         self._suspended_at_s: float | None = None
+        deadline_s = time.monotonic() + wait_s
+        while self._state.open_since_s is None and time.monotonic() < deadline_s:
+            time.sleep(_WAIT_LOOK_S)
+            self._state = read_ledger(path)
         if self._state.open_since_s is None or self._state.open_boot != self._boot:
             raise RunFolderError(f"{path}: no segment is open; start the run with `python -m bertd.jobs.runner FOLDER`")
 
@@ -206,6 +211,11 @@ class ChargedClock:
         if self._suspended_at_s is not None:
             return self._suspended_at_s
         return self._state.charged_s(monotonic_s=time.monotonic(), boot=self._boot)
+
+    @property
+    def segment_charged_s(self) -> float:
+        """Charged before the segment that is open, or was open last."""
+        return self._state.closed_s
 
     @property
     def is_suspended(self) -> bool:

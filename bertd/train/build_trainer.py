@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from threading import Event
 
@@ -12,14 +13,16 @@ from bertd.data.batches.batches import TrainBatches, validation_batches
 from bertd.data.batches.masking import Masker
 from bertd.data.dataset.unigram import token_shares
 from bertd.model.encoder import MaskedLanguageModel
+from bertd.records import DevicesRecord
 from bertd.run.forecast.earlier_runs import find_earlier_runs, newest_run_folders
 from bertd.run.job_energy import read_job_energy
 from bertd.run.journal import JournalWriter
-from bertd.run.journal_digest import read_digest
+from bertd.run.journal_digest import JournalDigest, read_digest
 from bertd.run.ledger import ChargedClock
 from bertd.run.machine.gpu_datasheet import peak_flops
 from bertd.run.pause_mark import read_pause_mark
 from bertd.run.ranks.heartbeat import NO_HEARTBEAT, Heartbeat
+from bertd.run.ranks.meeting import MEETING_VARIABLE
 from bertd.run.recipe.schema import Recipe
 from bertd.train.autotune.choose import ExecutionPlan, choose_execution
 from bertd.train.autotune.rehearsal import settle_micro_batch
@@ -46,6 +49,9 @@ from bertd.train.provenance import device_name, write_provenance
 from bertd.train.run_inputs import RunInputs, build_masker, build_validation_masker
 from bertd.train.start_report import build_start_record, collect_start_warnings
 from bertd.train.state import ScalerState, TrainState
+
+_MEETING_S = 30.0
+"""For the runner to begin to charge after all machines have met; it looks each second."""
 
 
 def build_trainer(
@@ -119,10 +125,29 @@ def build_trainer(
     return Trainer(components, starting_point.state)
 
 
+def _change_of_machines(
+    run_inputs: RunInputs, ranks: Ranks, digest: JournalDigest, clock: ChargedClock
+) -> DevicesRecord | None:
+    """The record of an attempt with other machines than the one before; GPU-hours count its ranks from its start on.
+
+    Where the daemon changed the number of devices, it has written the record.
+    """
+    before = digest.progress.num_devices
+    if MEETING_VARIABLE not in os.environ or before in (None, ranks.world_size):
+        return None
+    return DevicesRecord(
+        t=time.time(),
+        step=digest.progress.step,
+        charged_s=clock.segment_charged_s,
+        before=before,
+        after=ranks.world_size,
+    )
+
+
 def _set_up_device(ranks: Ranks) -> None:
     if ranks.device.type == "cpu":
         tune_cpu()
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.world_size))
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // ranks.num_local))
 
 
 def _open_train_batches(
@@ -243,11 +268,15 @@ def _open_bookkeeping(
     warnings = collect_start_warnings(run_inputs, ranks, model, starting_point, execution, charged_s=start.charged_s)
     if attempt == 1 and ranks.is_first:
         warnings |= collect_machine_warnings(device=ranks.device.type, num_ranks=ranks.world_size)
-    digest = read_digest(paths.journal).with_record(start)
-    progress = digest.progress
+    clock = ChargedClock(paths.ledger, wait_s=_MEETING_S if MEETING_VARIABLE in os.environ else 0.0)
+    digest = read_digest(paths.journal)
     journal = BufferedJournalWriter(JournalWriter(paths.journal))
-    journal.append(start)
-    budget = BudgetTracker(recipe, clock=ChargedClock(paths.ledger), plan=progress.budget_plan(recipe.granted))
+    for record in (_change_of_machines(run_inputs, ranks, digest, clock), start):
+        if record is not None:
+            digest = digest.with_record(record)
+            journal.append(record)
+    progress = digest.progress
+    budget = BudgetTracker(recipe, clock=clock, plan=progress.budget_plan(recipe.granted))
     commands = PendingCommands(paths.control, journal=journal, acknowledged=progress.acknowledged)
     earlier = find_earlier_runs(newest_run_folders(paths.root.parent), recipe, own=paths.root)
     forecaster = Forecaster(recipe, curve=digest.curve, earlier=earlier)

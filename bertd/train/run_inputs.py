@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bertd.data.batches.masking import Masker
 from bertd.data.batches.mixed_sequences import Sequences, open_mixture
@@ -31,6 +31,13 @@ class RunInputs:
     dataset: DataMixture
     train: Sequences
     validation: Sequences
+
+    def with_nodes(self, num_nodes: int) -> RunInputs:
+        """The inputs of an attempt with so many of the recipe's machines."""
+        if num_nodes == self.recipe.devices.nodes:
+            return self
+        devices = self.recipe.devices.model_copy(update={"nodes": num_nodes, "min_nodes": None, "hosts": []})
+        return replace(self, recipe=self.recipe.model_copy(update={"devices": devices}))
 
 
 def load_run_inputs(paths: RunPaths) -> RunInputs:

@@ -65,6 +65,9 @@ WITHOUT_DAEMON = {
     "restore",
     "train",
     "slurm",
+    "join",
+    "k8s",
+    "skypilot",
 }
 
 

@@ -57,7 +57,8 @@ def plan_text(
 
 
 def _head(recipe: Recipe, plan: RunPlan, *, style: OutputStyle) -> list[str]:
-    devices = f"{recipe.devices.count} x {plan.measurements.device_name}"
+    machines = "" if recipe.devices.nodes == 1 else f", {recipe.devices.nodes} machines"
+    devices = f"{recipe.devices.num_ranks} x {plan.measurements.device_name}{machines}"
     budget = f"{format_budget_amount(plan.unit, plan.amount)} of {recipe.run.name} on {devices}"
     if plan.unit in ("steps", "sequences"):
         budget += f", which take {format_duration(plan.total_s)}"

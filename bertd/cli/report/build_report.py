@@ -102,7 +102,7 @@ def result_rows(facts: RunFacts) -> list[tuple[str, str]]:
 
 def _device_hours(facts: RunFacts) -> float:
     past, progress = facts.summary.progress.past_device_seconds, facts.summary.progress
-    devices = progress.num_devices or facts.recipe.devices.count
+    devices = progress.num_devices or facts.recipe.devices.num_ranks
     return past.total_at(facts.account.charged_s, num_devices=devices) / 3600
 
 

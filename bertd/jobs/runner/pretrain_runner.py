@@ -48,7 +48,9 @@ from bertd.run.log import log_line
 from bertd.run.machine.processes import is_stopped, oom_kills, start_ticks
 from bertd.run.paths import RunPaths, step_of
 from bertd.run.ranks.heartbeat import HEARTBEAT_VARIABLE, HeartbeatBoard
+from bertd.run.ranks.meeting import MEETING_VARIABLE, MeetingBoard
 from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, FailureBoard, RankFailure
+from bertd.run.recipe.load import read_recipe
 
 LaunchCommand = Callable[[RunPaths, int], list[str]]
 """Builds the command that runs the ranks of one attempt."""
@@ -94,6 +96,9 @@ class PretrainRunner:
         self._is_cancelled = False
         """This attempt's ranks were killed before they began, because of a pause or stop command."""
         self._oom_kills = 0
+        self._meeting: MeetingBoard | None = None
+        """Of an attempt on several machines."""
+        self._has_met = False
 
     def run(self) -> Outcome:
         """Run attempts until there is an outcome; a failure is written to the journal too."""
@@ -132,19 +137,28 @@ class PretrainRunner:
         self._board = HeartbeatBoard()
         failures = FailureBoard()
         self._watchdog, self._exit_watch = self._new_watchdog(), ExitWatch()
-        self._hang_reason, self._is_cancelled = None, False
+        self._hang_reason, self._is_cancelled, self._has_met = None, False, False
         self._oom_kills = oom_kills()
-        self._ledger.begin()
+        variables = {HEARTBEAT_VARIABLE: self._board.path, FAILURES_VARIABLE: failures.path}
+        if read_recipe(self._paths.recipe).devices.nodes > 1:
+            # Charged from the moment when the machines have met.
+            self._meeting = MeetingBoard()
+            variables[MEETING_VARIABLE] = self._meeting.path
+        else:
+            self._ledger.begin()
         try:
             command = self._launch(self._paths, attempt)
-            variables = {HEARTBEAT_VARIABLE: self._board.path, FAILURES_VARIABLE: failures.path}
             exit_code = run_child_process(
                 command, stop_signal=self._stop_signal, tick_s=TICK_S, on_tick=self._tick, variables=variables
             )
         finally:
             self._follower.follow()
+            self._begin_after_meeting()
             self._apply_clock_marks()
             self._ledger.end()
+            if self._meeting is not None:
+                self._meeting.close()
+                self._meeting = None
         self._record_first_failure(failures.first(exit_code=exit_code))
         failures.close()
         log_line(f"runner: attempt {attempt} ended with {exit_code} at step {self._follower.progress.step}")
@@ -199,6 +213,7 @@ class PretrainRunner:
         now_s = time.monotonic()
         self._follower.follow()
         try:
+            self._begin_after_meeting()
             self._apply_clock_marks()
             self._ledger.tick(monotonic_s=now_s)
         except StorageError as error:
@@ -206,6 +221,14 @@ class PretrainRunner:
             if not self._has_warned:
                 log_line(f"runner: {error}")
             self._has_warned = True
+
+    def _begin_after_meeting(self) -> None:
+        """Of several machines: charge from the moment when they had met."""
+        if self._meeting is None or self._has_met:
+            return
+        if (met_s := self._meeting.read_met_s()) is not None:
+            self._has_met = True
+            self._ledger.begin(since_s=met_s)
 
     def _apply_clock_marks(self) -> None:
         """Stop and start the charge as rank 0 reported."""

@@ -8,6 +8,7 @@ from bertd.records import BudgetUnit, Record
 from bertd.run.amounts.durations import parse_duration
 from bertd.run.budget import Budget, training_end
 from bertd.run.plan.measurements import Measurements
+from bertd.run.plan.network_model import Network, speed_over_network
 from bertd.run.recipe.schema import Recipe
 
 _ROUNDS = 20
@@ -50,6 +51,8 @@ class RunPlan(Record):
     """Padding included."""
     epochs: float
     device_hours: float
+    exchange_s: float = 0.0
+    """Of each step, for the gradients between machines, by a model of the network; 0 on one machine."""
     measurements: Measurements
 
     @property
@@ -69,13 +72,17 @@ class _Extras:
         return self.num_validations * measured.validation_s + self.num_saves * measured.save_stall_s
 
 
-def plan_run(recipe: Recipe, measured: Measurements) -> RunPlan:
-    """What the recipe's budget buys at this speed.
+def plan_run(recipe: Recipe, measured: Measurements, *, network: Network | None = None) -> RunPlan:
+    """What the recipe's budget buys at this speed; over this network, if it is for several machines.
 
     A budget that is over before the first step buys none: its plan has 0 steps.
     """
     granted = recipe.granted
-    speed = measured.sequences_per_s * recipe.devices.count / measured.num_devices
+    speed = measured.sequences_per_s * recipe.devices.num_ranks / measured.num_devices
+    exchange_s = 0.0
+    if network is not None:
+        exchange_s = network.exchange_s(num_parameters=measured.num_parameters, nodes=recipe.devices.nodes)
+        speed = speed_over_network(speed, step_sequences=recipe.batch.sequences, exchange_s=exchange_s)
     if granted.total_s is not None:
         total_s = granted.total_s
         extras = _extras(recipe, measured, total_s=total_s)
@@ -115,7 +122,8 @@ def plan_run(recipe: Recipe, measured: Measurements) -> RunPlan:
         sequences=sequences,
         tokens=sequences * recipe.data.sequence_length,
         epochs=sequences / measured.train_sequences if measured.train_sequences else 0.0,
-        device_hours=account.total_s * recipe.devices.count / 3600,
+        device_hours=account.total_s * recipe.devices.num_ranks / 3600,
+        exchange_s=exchange_s,
         measurements=measured,
     )
 

@@ -180,12 +180,20 @@ def _measurement(recipe: Recipe, plan: RunPlan) -> list[tuple[str, str]]:
                 "disk",
             )
         )
-    if measured.num_devices != recipe.devices.count:
+    if recipe.devices.nodes > 1 and plan.exchange_s:
+        found.append(
+            (
+                "network_model",
+                f"each step has {plan.exchange_s * 1000:,.0f} ms for the gradients between {recipe.devices.nodes} "
+                "machines, by a model of the network that was not measured",
+            )
+        )
+    elif measured.num_devices != recipe.devices.num_ranks:
         found.append(
             (
                 "other_devices",
                 f"measured on {format_count(measured.num_devices, 'device')} and taken times "
-                f"{recipe.devices.count / measured.num_devices:g}: what several devices lose to the exchange of "
+                f"{recipe.devices.num_ranks / measured.num_devices:g}: what several devices lose to the exchange of "
                 "gradients is not in it",
             )
         )

@@ -98,7 +98,7 @@ def estimate_run(recipe: Recipe, *, known_runs: Sequence[KnownRun]) -> RunEstima
         epochs=None if sequences is None or not train_sequences else sequences / train_sequences,
         sequences_per_step=recipe.batch.sequences,
         train_sequences=train_sequences,
-        num_devices=recipe.devices.count,
+        num_devices=recipe.devices.num_ranks,
         device_kind=recipe.devices.kind,
         checkpoint_bytes=need.checkpoint_bytes,
         disk_bytes=need.total_bytes,
@@ -124,7 +124,7 @@ def _is_alike(run: KnownRun, recipe: Recipe) -> bool:
         and run.start is not None
         and _is_of_shape(run, recipe)
         and run.start.sequence_length == recipe.data.sequence_length
-        and run.start.world_size == recipe.devices.count
+        and run.start.world_size == recipe.devices.num_ranks
         and (run.start.device == "cpu") == (recipe.devices.kind == "cpu")
     )
 

@@ -475,6 +475,34 @@ class DevicesSection(RecipeSection):
     """Ranks: one per GPU; on the CPU, processes, at most one per core. Source: Izsak et al. 2021: 8 Titan-V."""
     memory: str | None = None
     """Least memory of each GPU, such as 24GiB: of cards of several sizes the smallest that have it are taken."""
+    nodes: Annotated[int, Field(ge=1, le=1024)] = 1
+    """Machines, each with `count` ranks; on the further ones `bertd join` starts them. See docs/multi-node.md."""
+    min_nodes: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """Machines with which the run goes on when others are lost; without it, all of them."""
+    hosts: list[Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.@:-]*$")]] = []
+    """The further machines, as ssh knows them, where the run starts `bertd join` itself; empty: somebody does."""
+    port: Annotated[int, Field(ge=1024, le=65_535)] = 29_400
+    """Where the machines meet, on the first one. Source: torchrun's default."""
+
+    @property
+    def num_ranks(self) -> int:
+        """Ranks of all machines."""
+        return self.count * self.nodes
+
+    @property
+    def fewest_nodes(self) -> int:
+        """Machines with which the run goes on."""
+        return self.nodes if self.min_nodes is None else self.min_nodes
+
+    @model_validator(mode="after")
+    def _check_machines(self) -> Self:
+        if self.fewest_nodes > self.nodes:
+            raise ValueError(f"min_nodes = {self.min_nodes} is more than nodes = {self.nodes}; lower it")
+        if self.hosts and len(self.hosts) != self.nodes - 1:
+            raise ValueError(
+                f"hosts names {len(self.hosts)} machines besides the first, and nodes = {self.nodes}; change one"
+            )
+        return self
 
     @property
     def memory_bytes(self) -> int | None:
@@ -525,8 +553,10 @@ class Recipe(RecipeSection):
 
     @model_validator(mode="after")
     def _check_batch_divides(self) -> Self:
-        batch, count = self.batch, self.devices.count
-        if batch.divides_among(count):
+        batch, devices = self.batch, self.devices
+        counts = [devices.count * nodes for nodes in range(devices.fewest_nodes, devices.nodes + 1)]
+        count = next((count for count in counts if not batch.divides_among(count)), None)
+        if count is None:
             return self
         micro = 1 if batch.micro == "auto" else batch.micro
         size = max(
@@ -534,7 +564,8 @@ class Recipe(RecipeSection):
         )
         num_padding = batch.num_padding_rows(size, micro=micro, num_devices=count)
         what = f"sequences = {size}" if size == batch.sequences else f"ramp: a step of {size}"
-        of = f"devices.count = {count}" if batch.micro == "auto" else f"micro x devices.count = {micro} x {count}"
+        ranks = "devices.count" if devices.nodes == 1 else "devices.count x nodes"
+        of = f"{ranks} = {count}" if batch.micro == "auto" else f"micro x {ranks} = {micro} x {count}"
         raise ValueError(
             f"[batch] {what} would leave {num_padding} of {size + num_padding} rows empty: it is not a multiple "
             f"of {of}; change one"
@@ -575,7 +606,7 @@ class Recipe(RecipeSection):
     @property
     def granted(self) -> Budget:
         """The recipe's budget, for the clock and the schedule."""
-        return Budget(unit=self.budget.unit, amount=self.budget.amount, num_devices=self.devices.count)
+        return Budget(unit=self.budget.unit, amount=self.budget.amount, num_devices=self.devices.num_ranks)
 
     def with_budget(self, amount: float) -> Recipe:
         """A copy with another amount, in the unit of its budget."""

@@ -104,7 +104,7 @@ def likely_micro_batches(setup: ModelSetup) -> list[int]:
 
 def candidate_sizes(recipe: Recipe, *, is_cpu: bool) -> list[int]:
     """Sizes that divide every step with few padding rows, in the order in which they are probed. Pure."""
-    batch, num_devices = recipe.batch, recipe.devices.count
+    batch, num_devices = recipe.batch, recipe.devices.num_ranks
     share = -(-min(batch.step_sizes) // num_devices)
     # Divide a rank's share into 1, 2, 4 ... passes, down to one sequence per pass.
     by_passes = [-(-share >> doublings) for doublings in range(share.bit_length() + 1)]
@@ -244,7 +244,7 @@ def _measure_sizes(
             last_probe_s = time.monotonic() - began_s - elapsed_s
             continue
         # Do not count padding rows, which are computed for nothing.
-        empty = batch.num_padding_rows(batch.sequences, micro=size, num_devices=setup.recipe.devices.count)
+        empty = batch.num_padding_rows(batch.sequences, micro=size, num_devices=setup.recipe.devices.num_ranks)
         speeds[size] = speed * batch.sequences / (batch.sequences + empty)
         last_probe_s = time.monotonic() - began_s - elapsed_s
     if not speeds:

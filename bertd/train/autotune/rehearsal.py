@@ -105,7 +105,7 @@ def _pass_and_discard(setup: ModelSetup, sequences: int, *, forward: ForwardPass
     # The first step allocates the moments; until then this is in their place.
     moments = torch.empty(missing_bytes, dtype=torch.uint8, device=setup.device)
     batch = make_synthetic_batch(setup, micro=sequences)
-    accumulation = -(-max(recipe.batch.step_sizes) // (sequences * recipe.devices.count))
+    accumulation = -(-max(recipe.batch.step_sizes) // (sequences * recipe.devices.num_ranks))
     for _ in range(min(accumulation, _MAX_PASSES)):
         with forward.no_gradient_sync():
             forward.loss(batch).backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped

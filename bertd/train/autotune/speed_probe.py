@@ -77,7 +77,7 @@ def _with_kernels(model: MaskedLanguageModel, setup: ModelSetup, apex: Apex) -> 
 
 def reserved_bytes(recipe: Recipe) -> int:
     """What a run needs on a rank's GPU besides a probe, which is alone: to exchange gradients with other ranks."""
-    return exchange_bytes(num_ranks=recipe.devices.count) if recipe.devices.kind == "gpu" else 0
+    return exchange_bytes(num_ranks=recipe.devices.num_ranks) if recipe.devices.kind == "gpu" else 0
 
 
 def release_memory(device: torch.device) -> None:

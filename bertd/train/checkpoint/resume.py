@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from bertd.data.dataset.mixture import DataMixture
 from bertd.data.dataset.unigram import token_shares
@@ -22,6 +23,7 @@ from bertd.records import RollbackRecord
 from bertd.run.journal_digest import read_digest
 from bertd.run.log import log_line
 from bertd.run.paths import step_folder_name, step_of
+from bertd.train.checkpoint.copy_to_machines import on_every_machine
 from bertd.train.checkpoint.format import find_checkpoint, load_checkpoint, quarantine
 from bertd.train.checkpoint.retention import Retention
 from bertd.train.distributed.process_group import Ranks
@@ -110,18 +112,31 @@ def load_or_initialize(
             data_fingerprint=run_inputs.dataset.fingerprint,
             markers_left=run_inputs.recipe.checkpoint.markers,
         )
-        return StartingPoint(state=fresh, skipped=[], start_from=_initialize_weights(run_inputs, model))
-    state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
+        return StartingPoint(state=fresh, skipped=[], start_from=_initialize_weights(run_inputs, model, ranks))
+    with on_every_machine(found.folder, ranks=ranks):
+        state = load_checkpoint(found.folder, model=model, optimizers=optimizers)
+    if not ranks.node:
+        _check_origin(state, run_inputs, folder=found.folder)
+        state = _skip_rolled_back_batches(state, read_digest(run_inputs.paths.journal).rollbacks)
+    if ranks.num_nodes > 1:
+        # The others have no journal.
+        state = TrainState.model_validate_json(ranks.broadcast_text(state.model_dump_json()))
+    return StartingPoint(state=state, skipped=found.skipped)
+
+
+def _check_origin(state: TrainState, run_inputs: RunInputs, *, folder: Path) -> None:
+    """Refuse a checkpoint that is not of this run.
+
+    Raises:
+        CheckpointError: it belongs to another recipe or other data.
+    """
     if state.data_fingerprint != run_inputs.dataset.fingerprint:
         raise CheckpointError(
-            f"{found.folder}: was trained on other data than {run_inputs.dataset.place}; restore what it names, "
+            f"{folder}: was trained on other data than {run_inputs.dataset.place}; restore what it names, "
             f"fingerprint {state.data_fingerprint[:12]}, or submit a new run"
         )
     if state.recipe_sha256 != run_inputs.recipe_sha256:
-        raise CheckpointError(f"{found.folder}: recipe.toml was changed since; restore it, or submit a new run")
-    return StartingPoint(
-        state=_skip_rolled_back_batches(state, read_digest(run_inputs.paths.journal).rollbacks), skipped=found.skipped
-    )
+        raise CheckpointError(f"{folder}: recipe.toml was changed since; restore it, or submit a new run")
 
 
 def _skip_rolled_back_batches(state: TrainState, rollbacks: Sequence[RollbackRecord]) -> TrainState:
@@ -131,14 +146,19 @@ def _skip_rolled_back_batches(state: TrainState, rollbacks: Sequence[RollbackRec
     return state.model_copy(update={"sequences": sequences, "rollbacks": len(rollbacks)})
 
 
-def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel) -> str | None:
-    """Load the model that the recipe starts from, if it names one; each rank reads it itself."""
+def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel, ranks: Ranks) -> str | None:
+    """Load the model that the recipe starts from, if it names one; each rank of the first machine reads it itself."""
     source = run_inputs.recipe.model.start_from
     if source is None:
         if run_inputs.recipe.model.head_bias == "frequency":
             initialize_bias_from_frequency(model, run_inputs.dataset)
         return None
-    family = load_pretrained(model, source, entries=run_inputs.dataset.vocabulary.entries)
+    family = "the first machine's copy"
+    if not ranks.node:
+        family = load_pretrained(model, source, entries=run_inputs.dataset.vocabulary.entries)
+    if ranks.num_nodes > 1:
+        for parameter in model.parameters():
+            dist.broadcast(parameter.data, src=0)
     return f"{family} of {source}"
 
 

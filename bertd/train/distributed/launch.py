@@ -1,4 +1,4 @@
-"""`python -m bertd.train.distributed.launch RUN_FOLDER --attempt N`: start the ranks of one attempt on this machine.
+"""`python -m bertd.train.distributed.launch RUN_FOLDER --attempt N`: start the ranks of one attempt.
 
 torch elastic watches them and ends all when one fails. It never restarts them (`max_restarts=0`): in its own restarts
 ranks find the addresses of the dead attempt in the shared store. The runner starts a new attempt instead, and each
@@ -25,6 +25,7 @@ from bertd.program import run_main
 from bertd.run.machine.child_processes import die_with_parent
 from bertd.run.paths import RunPaths
 from bertd.run.recipe.load import read_recipe
+from bertd.train.distributed.exit_code import choose_exit_code
 from bertd.train.distributed.local_rendezvous import (
     RENDEZVOUS_BACKEND,
     InheritedOutput,
@@ -42,7 +43,7 @@ def main() -> int:
     parser.add_argument("run", type=Path)
     parser.add_argument("--attempt", type=int, default=1)
     die_with_parent()
-    extend_shutdown_timeout(LocalElasticAgent)
+    extend_shutdown_timeout()
     logging.getLogger("torch.distributed.elastic").setLevel(logging.ERROR)
     return run_main(lambda: _launch(parser.parse_args()), is_logged=True)
 
@@ -51,7 +52,7 @@ def _launch(args: argparse.Namespace) -> int:
     return launch(RunPaths(args.run.resolve()), attempt=args.attempt)
 
 
-def extend_shutdown_timeout(agent: type[LocalElasticAgent]) -> None:
+def extend_shutdown_timeout(agent: type[LocalElasticAgent] = LocalElasticAgent) -> None:
     """Have an agent that gets SIGTERM wait _PAUSE_TIMEOUT_S for its ranks; by default torch kills them after 30 s."""
     if "shutdown_timeout" in LaunchConfig.__dataclass_fields__:
         os.environ["TORCH_ELASTIC_SHUTDOWN_TIMEOUT"] = str(_PAUSE_TIMEOUT_S)
@@ -72,8 +73,14 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
 
     Raises:
         RecipeError: the run folder's recipe is missing or invalid.
+        DeviceError: too few of several machines have come.
     """
     recipe = read_recipe(paths.recipe)
+    if recipe.devices.nodes > 1:
+        # It loads the data set and the model's code, which the launcher of one machine does not need.
+        from bertd.train.distributed.nodes.first_node import launch_nodes
+
+        return launch_nodes(paths, recipe, attempt=attempt)
     register_local_rendezvous()
     config = LaunchConfig(
         min_nodes=1,
@@ -91,21 +98,11 @@ def launch(paths: RunPaths, *, attempt: int) -> int:
         try:
             elastic_launch(config, sys.executable)(*command)
         except ChildFailedError as error:
-            return _choose_exit_code([failure.exitcode for _, failure in sorted(error.failures.items())])
+            return choose_exit_code([failure.exitcode for _, failure in sorted(error.failures.items())])
         except SignalException as error:
             # The ranks were signalled and have exited; the journal says whether they paused.
             return 128 + error.sigval
     return 0
-
-
-def _choose_exit_code(exit_codes: list[int]) -> int:
-    """Among ranks that died within one poll: a status of bertd's errors, else a signal, else 1.
-
-    When one rank dies, the others fail a moment later because it is gone, with a traceback and status 1.
-    """
-    known = [code for code in exit_codes if code > 1]
-    by_signal = [128 - code for code in exit_codes if code < 0]
-    return [*known, *by_signal, 1][0]
 
 
 if __name__ == "__main__":

@@ -40,18 +40,26 @@ class PeerWatch:
         """Ignore the deaths of other ranks from here on, since they end normally."""
         self._stopped.set()
 
-    def watch(self, pids: list[int]) -> None:
-        """Exit this process when one of `pids` dies; return after `stop`."""
-        pidfds = [os.pidfd_open(pid) for pid in pids]
+    def watch(self, pids: list[int], *, other_machines: str | None = None) -> None:
+        """Exit this process when one of `pids` dies; return after `stop`.
+
+        Args:
+            pids: of ranks on this machine.
+            other_machines: path of a pipe whose end closes when another machine is lost.
+        """
+        watched = [os.pidfd_open(pid) for pid in pids]
+        if other_machines is not None:
+            watched.append(os.open(other_machines, os.O_RDONLY | os.O_CLOEXEC))
         poll = select.poll()
-        for watch in pidfds:
-            poll.register(watch, select.POLLIN)
+        for fd in watched:
+            # A pipe whose other end is closed is reported whatever is asked for.
+            poll.register(fd, select.POLLIN)
         while not self._stopped.is_set():
             if poll.poll(200) and not self._stops_in_time():
                 print("bertd: another rank died, so this one exits", file=sys.stderr, flush=True)
                 os._exit(_PEER_DIED_STATUS)
-        for watch in pidfds:
-            os.close(watch)
+        for fd in watched:
+            os.close(fd)
 
     def _stops_in_time(self) -> bool:
         # Wait first: a save may begin because of the death, or be waiting for this rank to notice it.
@@ -67,15 +75,25 @@ class PeerWatch:
 
 
 @contextmanager
-def watch_peers(ranks: Ranks, *, is_one_machine: bool) -> Iterator[PeerWatch]:
-    """Exit this process if another rank on this machine dies inside the context; every rank must call."""
+def watch_peers(ranks: Ranks, *, knows_machines: bool, other_machines: str | None = None) -> Iterator[PeerWatch]:
+    """Exit this process if another rank on this machine dies inside the context; every rank must call.
+
+    Args:
+        ranks: of all machines.
+        knows_machines: False under torchrun, where ranks that seem to be of this machine may be of another one.
+        other_machines: path of a pipe whose end closes when another machine is lost.
+    """
     peer_watch = PeerWatch()
-    if ranks.control is not None and is_one_machine:
+    if ranks.control is not None and knows_machines:
         pids = torch.zeros(ranks.world_size, dtype=torch.int64)
         pids[ranks.rank] = os.getpid()
         dist.all_reduce(pids, group=ranks.control)
-        others = [pid for pid in pids.tolist() if pid != os.getpid()]
-        threading.Thread(target=peer_watch.watch, args=(others,), name="peer-watch", daemon=True).start()
+        first = ranks.node * ranks.num_local
+        others = [pid for pid in pids[first : first + ranks.num_local].tolist() if pid != os.getpid()]
+        options = {"other_machines": other_machines}
+        threading.Thread(
+            target=peer_watch.watch, args=(others,), kwargs=options, name="peer-watch", daemon=True
+        ).start()
     try:
         yield peer_watch
     finally:

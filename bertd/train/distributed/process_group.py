@@ -33,6 +33,20 @@ class Ranks:
     device: torch.device
     control: dist.ProcessGroup | None
     """gloo; None for a single rank."""
+    num_nodes: int = 1
+    """Machines."""
+    leaders: dist.ProcessGroup | None = None
+    """gloo, of the first rank of each machine; None on other ranks, and if there is one machine."""
+
+    @property
+    def num_local(self) -> int:
+        """Ranks of this machine."""
+        return self.world_size // self.num_nodes
+
+    @property
+    def node(self) -> int:
+        """Number of this machine; 0 has the run folder."""
+        return self.rank // self.num_local
 
     @property
     def is_first(self) -> bool:
@@ -57,6 +71,11 @@ class Ranks:
         padded = content if self.rank == source else bytes(int(num_bytes))
         shared = self.broadcast([float(byte) for byte in padded], source=source)
         return bytes(int(byte) for byte in shared).decode()
+
+    def wait_for_all(self) -> None:
+        """Return when every rank has called."""
+        if self.control is not None:
+            dist.barrier(group=self.control)
 
     def max_over_ranks(self, value: int) -> int:
         """Return the largest value of all ranks on every rank; over gloo, so that no rank waits for its GPU."""
@@ -101,9 +120,11 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
             recipe's.
     """
     rank, world_size = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size != section.count:
+    num_nodes, rest = divmod(world_size, section.count)
+    if rest or not section.fewest_nodes <= num_nodes <= section.nodes:
         raise DeviceError(
-            f"[devices] count = {section.count}, and {world_size} ranks were started: start as many as the recipe says"
+            f"[devices] count = {section.count}, nodes = {section.nodes}, and {world_size} ranks were started: start "
+            "as many as the recipe says"
         )
     device = device_for_rank(section, local_rank=int(os.environ.get("LOCAL_RANK", "0")))
     if device.type == "cuda":
@@ -120,7 +141,12 @@ def join_ranks(section: DevicesSection, *, store: Path | None) -> Ranks:
         file_store = dist.FileStore(str(store), world_size)  # type: ignore[attr-defined]  # torch exports it so
         dist.init_process_group(backend, store=file_store, rank=rank, world_size=world_size, timeout=_TIMEOUT)
     control = dist.new_group(backend="gloo", timeout=_TIMEOUT)
-    return Ranks(rank=rank, world_size=world_size, device=device, control=control)
+    if num_nodes == 1:
+        return Ranks(rank=rank, world_size=world_size, device=device, control=control)
+    first_ranks = [*range(0, world_size, section.count)]
+    group = dist.new_group(first_ranks, backend="gloo", timeout=_TIMEOUT)
+    leaders = group if rank in first_ranks else None
+    return Ranks(rank=rank, world_size=world_size, device=device, control=control, num_nodes=num_nodes, leaders=leaders)
 
 
 def leave_ranks(ranks: Ranks) -> None:

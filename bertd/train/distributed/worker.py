@@ -29,6 +29,7 @@ from bertd.run.journal_digest import read_progress
 from bertd.run.machine.child_processes import die_with_parent
 from bertd.run.paths import RunPaths
 from bertd.run.ranks.heartbeat import DUMP_STACKS_SIGNAL, HEARTBEAT_VARIABLE, Heartbeat, Phase
+from bertd.run.ranks.meeting import NODE_WATCH_VARIABLE
 from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, report_failure
 
 
@@ -89,8 +90,11 @@ def train(paths: RunPaths, *, attempt: int, store: Path | None, stop_signal: Eve
     run_inputs = load_run_inputs(paths)
     use_deterministic_algorithms(run_inputs.recipe)
     ranks = join_ranks(run_inputs.recipe.devices, store=store)
+    run_inputs = run_inputs.with_nodes(ranks.num_nodes)
+    other_machines = os.environ.get(NODE_WATCH_VARIABLE)
     # Ranks with a rendezvous file are on one machine.
-    with watch_peers(ranks, is_one_machine=store is not None) as peer_watch:
+    knows_machines = store is not None or other_machines is not None
+    with watch_peers(ranks, knows_machines=knows_machines, other_machines=other_machines) as peer_watch:
         trainer = build_trainer(
             run_inputs,
             ranks=ranks,

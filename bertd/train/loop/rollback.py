@@ -13,6 +13,7 @@ from __future__ import annotations
 from bertd.errors import BertdError, NumericsError
 from bertd.run.log import log_line
 from bertd.run.paths import newest_first, step_folder_name, step_of
+from bertd.train.checkpoint.copy_to_machines import on_every_machine
 from bertd.train.checkpoint.format import is_valid_checkpoint, load_checkpoint
 from bertd.train.loop.components import TrainerComponents
 from bertd.train.loop.reporting import Reporter
@@ -50,7 +51,8 @@ def roll_back(
             "optimizer.clip, and submit again"
         )
     folder = components.paths.checkpoints / step_folder_name(step)
-    loaded = load_checkpoint(folder, model=components.model, optimizers=components.optimizers)
+    with on_every_machine(folder, ranks=components.ranks):
+        loaded = load_checkpoint(folder, model=components.model, optimizers=components.optimizers)
     components.train_step.load_scaler(loaded.scaler)
     restored = state.model_copy(
         update={

@@ -24,6 +24,7 @@ from bertd.run.ranks.rank_failures import FAILURES_VARIABLE, FailureBoard
 from bertd.run.recipe.schema import DevicesSection
 from bertd.train.distributed import launch, worker
 from bertd.train.distributed import peer_watch as peer_watch_module
+from bertd.train.distributed.exit_code import choose_exit_code
 from bertd.train.distributed.peer_watch import watch_peers
 from bertd.train.distributed.process_group import join_ranks, leave_ranks
 from tests.train.rank_processes import start_ranks
@@ -91,7 +92,7 @@ def test_memory_that_runs_out_on_one_rank_ends_the_run_with_cause_and_remedy(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"bertd: rank {rank}: {expected}") and "; lower batch.micro" in line
     # The other lost its peer, and perhaps in the same moment.
-    status = launch._choose_exit_code(exits)
+    status = choose_exit_code(exits)
     records = read_journal(RunPaths(tmp_path).journal)
     assert [type(record) for record in records] == [AlertRecord] * (rank == 0)
     outcome = classify_pretrain_exit(status, records, shutdown_requested=False)
@@ -195,7 +196,7 @@ def writes_for_a_while(rank: int, folder: Path) -> None:
     peer_watch_module._GRACE_S, peer_watch_module._MAX_WRITE_S = 0.05, PATIENCE_S
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
-    with watch_peers(ranks, is_one_machine=True) as peer_watch:
+    with watch_peers(ranks, knows_machines=True) as peer_watch:
         if rank == 1:
             os._exit(76)
 
@@ -221,7 +222,7 @@ def waits_for_ever(rank: int, folder: Path) -> None:
     """Simulate a rank inside an NCCL kernel, which waits forever and does not handle signals."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank)}
     ranks = join_ranks(DevicesSection(kind="cpu", count=2), store=folder / "meeting")
-    with watch_peers(ranks, is_one_machine=True):
+    with watch_peers(ranks, knows_machines=True):
         (folder / f"ready-{rank}").touch()
         threading.Event().wait()
 
@@ -257,4 +258,4 @@ def test_ranks_have_time_to_save_under_a_torch_without_a_shutdown_timeout(monkey
     [([1], 1), ([-9], 137), ([1, -9], 137), ([-6, 76], 76), ([1, 1], 1), ([65, 65], 65)],
 )
 def test_the_exit_code_that_explains_the_others_is_chosen(exit_codes: list[int], status: int) -> None:
-    assert launch._choose_exit_code(exit_codes) == status
+    assert choose_exit_code(exit_codes) == status

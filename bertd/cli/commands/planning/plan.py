@@ -14,6 +14,7 @@ from bertd.cli.options import JsonOption, SocketOption, connect, print_json
 if TYPE_CHECKING:
     from bertd.cli.commands.planning.run_plan import PlanAnswer
     from bertd.run.plan.measurements import Measurements
+    from bertd.run.plan.network_model import Network
     from bertd.run.recipe.schema import Recipe
 
 
@@ -81,6 +82,23 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    nodes: Annotated[
+        int | None,
+        typer.Option(
+            "--nodes",
+            metavar="N",
+            min=1,
+            max=1024,
+            help="So many machines like this one, or with the GPUs of --devices each.",
+            show_default=False,
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            "--network", metavar="RATE", help="Between the machines, such as 25G for 25 Gbit/s.", show_default=False
+        ),
+    ] = None,
     scratch: Annotated[
         Path | None,
         typer.Option(
@@ -108,12 +126,16 @@ def plan(
     With --devices nothing is measured.
 
     Raises:
-        BadParameter: two budgets are given, or --until-loss with what it does not go with.
+        BadParameter: two budgets are given, or --until-loss or --nodes with what they do not go with.
     """
     from bertd.cli.commands.planning.money import MEASURED_BUDGET, hours_of_money, parse_money, require_price
     from bertd.cli.commands.planning.run_plan import make_plan_answer
     from bertd.cli.commands.submitting.resolve_recipe import resolve_recipe
 
+    between = _parse_network(network, nodes=nodes)
+    set_ = [*(set_ or []), *([] if nodes is None else [f"devices.nodes={nodes}"])]
+    if compare and nodes is not None:
+        raise typer.BadParameter("leave it out: compare with --compare devices.nodes=1", param_hint="--nodes")
     if until_steps is not None and budget is not None:
         raise typer.BadParameter("give --budget or --until-steps, not both", param_hint="--until-steps")
     if until_steps is not None:
@@ -123,12 +145,12 @@ def plan(
             raise typer.BadParameter(
                 "leave --budget, --until-steps, --compare and --devices out", param_hint="--until-loss"
             )
-        budget = _budget_to_loss(until_loss, recipe, settings=set_ or [], from_=from_, socket=socket)
+        budget = _budget_to_loss(until_loss, recipe, settings=set_, from_=from_, socket=socket)
     if compare:
         _compare(
             recipe,
             compare,
-            settings=set_ or [],
+            settings=set_,
             budget=budget,
             devices=devices,
             scratch=scratch,
@@ -137,12 +159,14 @@ def plan(
         )
         return
     if devices is not None:
-        _plan_by_datasheet(recipe, devices=devices, settings=set_ or [], budget=budget, from_=from_, json=json)
+        _plan_by_datasheet(
+            recipe, devices=devices, settings=set_, budget=budget, from_=from_, network=between, json=json
+        )
         return
     money = parse_money(budget)
     price = None if money is None else require_price(money)
     first = budget if money is None else MEASURED_BUDGET
-    resolved = resolve_recipe(recipe, settings=set_ or [], budget=first, name=None).recipe
+    resolved = resolve_recipe(recipe, settings=set_, budget=first, name=None).recipe
     beside: Path | None = None
     if from_ is None:
         folder = _scratch_folder(scratch)
@@ -154,10 +178,30 @@ def plan(
         measured, beside = past.measurements, past.folder
         folder = scratch or past.folder
     if money is not None and price is not None:
-        hours = hours_of_money(money, price, measured, num_devices=resolved.devices.count)
-        resolved = resolve_recipe(recipe, settings=set_ or [], budget=hours, name=None).recipe
-    answer = make_plan_answer(resolved, measured, folder=folder, beside=beside)
+        hours = hours_of_money(money, price, measured, num_devices=resolved.devices.num_ranks)
+        resolved = resolve_recipe(recipe, settings=set_, budget=hours, name=None).recipe
+    answer = make_plan_answer(resolved, measured, folder=folder, beside=beside, network=between)
     _print_plan(resolved, answer, json=json)
+
+
+def _parse_network(text: str | None, *, nodes: int | None) -> Network | None:
+    """The network of --network.
+
+    Raises:
+        BadParameter: it is not one, or goes with one machine, or several machines have none.
+    """
+    from bertd.run.plan.network_model import parse_network
+
+    if text is None:
+        if nodes is not None and nodes > 1:
+            raise typer.BadParameter("give --network, such as --network 25G, with it", param_hint="--nodes")
+        return None
+    if nodes is None:
+        raise typer.BadParameter("give --nodes N with it", param_hint="--network")
+    try:
+        return parse_network(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--network") from error
 
 
 def _budget_to_loss(target: float, recipe: str, *, settings: list[str], from_: str | None, socket: Path | None) -> str:
@@ -228,7 +272,14 @@ def _print_plan(recipe: Recipe, answer: PlanAnswer, *, json: bool) -> None:
 
 
 def _plan_by_datasheet(
-    recipe: str, *, devices: str, settings: list[str], budget: str | None, from_: str | None, json: bool
+    recipe: str,
+    *,
+    devices: str,
+    settings: list[str],
+    budget: str | None,
+    from_: str | None,
+    network: Network | None,
+    json: bool,
 ) -> None:
     """Plan for GPUs that are not here; the data set need not be here either.
 
@@ -244,7 +295,7 @@ def _plan_by_datasheet(
         planned = parse_planned_devices(devices)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--devices") from error
-    resolved, answer = plan_by_datasheet(recipe, planned, settings=settings, budget=budget)
+    resolved, answer = plan_by_datasheet(recipe, planned, settings=settings, budget=budget, network=network)
     _print_plan(resolved, answer, json=json)
 
 

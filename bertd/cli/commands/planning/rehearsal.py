@@ -181,7 +181,9 @@ def _shorten(recipe: Recipe) -> Recipe:
     checkpoint = recipe.checkpoint.model_copy(update={"every": f"{_SAVE_EVERY_S:g}s", "keep": 1, "markers": []})
     run = recipe.run.model_copy(update={"name": "rehearsal"})
     finetune = type(recipe.finetune)()
-    return recipe.model_copy(update={"checkpoint": checkpoint, "run": run, "finetune": finetune})
+    # Of this machine alone.
+    devices = recipe.devices.model_copy(update={"nodes": 1, "min_nodes": None, "hosts": []})
+    return recipe.model_copy(update={"checkpoint": checkpoint, "run": run, "finetune": finetune, "devices": devices})
 
 
 def _with_small_steps(recipe: Recipe) -> Recipe | None:

@@ -23,6 +23,7 @@ from bertd.run.forecast.expect_loss import ExpectedLoss, expect_loss
 from bertd.run.machine.disk_space import estimate_disk_need
 from bertd.run.plan.datasheet_estimate import PlannedDevices, estimate_from_datasheet
 from bertd.run.plan.measurements import Measurements
+from bertd.run.plan.network_model import Network
 from bertd.run.plan.plan_energy import PlanEnergy
 from bertd.run.plan.plan_run import RunPlan, plan_run
 from bertd.run.plan.plan_warnings import PlanWarning, find_warnings
@@ -54,15 +55,21 @@ class PlanAnswer(Record):
 
 
 def make_plan_answer(
-    recipe: Recipe, measured: Measurements, *, folder: Path | None, beside: Path | None = None
+    recipe: Recipe,
+    measured: Measurements,
+    *,
+    folder: Path | None,
+    beside: Path | None = None,
+    network: Network | None = None,
 ) -> PlanAnswer:
     """Plan the recipe's budget at this speed.
 
     Args:
         folder: on the disk that the run would be on; None if that is not on this machine.
+        network: between its machines, if there are several.
         beside: a run's folder; the runs beside it say what loss to expect, instead of the daemon's.
     """
-    plan = plan_run(recipe, measured)
+    plan = plan_run(recipe, measured, network=network)
     need = estimate_disk_need(recipe.checkpoint, num_parameters=measured.num_parameters)
     return PlanAnswer(
         name=recipe.run.name,
@@ -71,7 +78,7 @@ def make_plan_answer(
         checkpoint_bytes=need.checkpoint_bytes,
         disk_bytes=need.total_bytes,
         warnings=find_warnings(recipe, plan, free_bytes=_free_bytes(folder), folder=folder or Path()),
-        energy=energy_of(plan, num_devices=recipe.devices.count),
+        energy=energy_of(plan, num_devices=recipe.devices.num_ranks),
         expected_loss=expect_loss(find_finished_runs(recipe, beside=beside), recipe.schedule, steps=plan.steps),
         mixture=_mixture_lines(recipe, plan),
     )
@@ -106,7 +113,12 @@ def plan_answer_text(recipe: Recipe, answer: PlanAnswer) -> str:
 
 
 def plan_by_datasheet(
-    recipe: str, devices: PlannedDevices, *, settings: list[str], budget: str | None
+    recipe: str,
+    devices: PlannedDevices,
+    *,
+    settings: list[str],
+    budget: str | None,
+    network: Network | None = None,
 ) -> tuple[Recipe, PlanAnswer]:
     """Plan a recipe for GPUs that are not here, with its data set if that is."""
     on_gpus = [f"devices.count={devices.count}", 'devices.kind="gpu"']
@@ -125,10 +137,10 @@ def plan_by_datasheet(
         train_sequences = mixture.count_sequences("train", sequence_length=data.sequence_length, packing=data.packing)
     measured = estimate_from_datasheet(planned, devices, vocab_size=vocab_size, train_sequences=train_sequences)
     if money is not None and price is not None:
-        hours = hours_of_money(money, price, measured, num_devices=devices.count)
+        hours = hours_of_money(money, price, measured, num_devices=planned.devices.num_ranks)
         overrides = [*settings, *on_gpus, *expand_shorthands(budget=hours, name=None)]
         planned = read_recipe(find_recipe(recipe), overrides=overrides)
-    return planned, make_plan_answer(planned, measured, folder=None)
+    return planned, make_plan_answer(planned, measured, folder=None, network=network)
 
 
 def _free_bytes(folder: Path | None) -> int | None:

@@ -26,6 +26,7 @@ LikeOption = Annotated[
 ]
 _NOT_OF_A_CLONE = {
     **{"words": "RECIPE", "budget": "--budget", "name": "--name", "dry_run": "--dry-run", "command": "--command"},
+    "on": "--on",
     **{"devices": "--devices", "cpus": "--cpus", "env": "--env", "run": "--run"},
     **{"time_limit": "--time-limit", "retries": "--retries"},
 }

@@ -81,6 +81,15 @@ def submit(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Queue nothing; say what it would be: size, steps, disk.")
     ] = False,
+    on: Annotated[
+        str | None,
+        typer.Option(
+            "--on",
+            metavar="hosts:A,B",
+            help="Train on these machines, too, as ssh knows them; each needs bertd and the data set.",
+            show_default=False,
+        ),
+    ] = None,
     like: LikeOption = None,
     command: CommandOption = False,
     devices: DevicesOption = 0,
@@ -137,7 +146,11 @@ def submit(
     from bertd.cli.commands.submitting.resolve_recipe import check_start_from, resolve_recipe
 
     resolved = resolve_recipe(
-        recipe, settings=set_ or [], budget=budget, name=name, is_awaiting=bool(after or after_any)
+        recipe,
+        settings=[*(set_ or []), *_settings_of_hosts(on)],
+        budget=budget,
+        name=name,
+        is_awaiting=bool(after or after_any),
     )
     check_start_from(resolved.recipe)
     if dry_run:
@@ -193,6 +206,23 @@ def _read_known_runs(client: Client) -> list[RunView]:
         return client.runs()
     except DaemonUnreachableError:
         return []
+
+
+def _settings_of_hosts(text: str | None) -> list[str]:
+    """The overrides of --on.
+
+    Raises:
+        BadParameter: it names no hosts.
+    """
+    import json
+
+    if text is None:
+        return []
+    kind, _, names = text.partition(":")
+    hosts = [name.strip() for name in names.split(",") if name.strip()]
+    if kind != "hosts" or not hosts:
+        raise typer.BadParameter(f"{text!r}: give hosts:A,B, the further machines as ssh knows them", param_hint="--on")
+    return [f"devices.hosts={json.dumps(hosts)}", f"devices.nodes={len(hosts) + 1}"]
 
 
 def _require_one_recipe(words: list[str]) -> str:

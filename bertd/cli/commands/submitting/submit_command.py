@@ -24,7 +24,7 @@ _OF_A_COMMAND = {
     "time_limit": "--time-limit",
     "retries": "--retries",
 }
-_OF_A_RECIPE = {"set_": "--set", "budget": "--budget", "dry_run": "--dry-run"}
+_OF_A_RECIPE = {"set_": "--set", "budget": "--budget", "dry_run": "--dry-run", "on": "--on"}
 
 CommandOption = Annotated[
     bool,
