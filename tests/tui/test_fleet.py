@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import cast
 
 import pytest
+from textual.screen import ModalScreen
+from textual.widgets import Static
 
 from bertd.api.models import StatusView
 from bertd.errors import UnknownJobError
@@ -61,7 +63,13 @@ async def test_the_fleet_has_a_line_for_each_daemon_and_enter_shows_one() -> Non
         await pilot.press("down", "enter")
         await refreshed(pilot)
         assert screen_lines(app)[0].startswith(" bertd far  3-far")
-        await pilot.press("c", "right", "enter")
+        for key in ("c", "S", "f", "b", "n", "6 D"):
+            await pilot.press(*key.split())
+            assert isinstance(app.screen, ModalScreen)
+            title = app.screen.query(Static).first().visual
+            assert str(title).rstrip("?").endswith(" on far"), key
+            await pilot.press("escape")
+        await pilot.press("1", "c", "right", "enter")
         await settled(pilot)
     assert ("checkpoint", 12) in far.asked and not near.asked
     assert near.is_closed and far.is_closed

@@ -383,3 +383,14 @@ def test_memory_bars_and_troubles_fit_where_devices_have_rows(width: int, height
         assert said in text
     unused = [each for each in lines[1:] if "──" in each]
     assert len(unused) == 1, "half of one device's memory is free"
+
+
+def test_where_not_all_jobs_fit_those_that_wait_are_shown_instead_of_the_run_above() -> None:
+    current = FakeFeed().current
+    few = plain_text(queue.draw(current, DisplayOptions(), 78, 2))
+    assert "#13" in few and "waits for a device: job 12 holds all 8" in few
+    assert "#12 " not in few
+    assert current.status is not None
+    assert "#12 " in plain_text(queue.draw(current, DisplayOptions(), 78, 1 + len(current.status.jobs)))
+    alone = replace(current, status=current.status.model_copy(update={"jobs": current.status.jobs[:1]}))
+    assert "#12 " in plain_text(queue.draw(alone, DisplayOptions(), 78, 2))

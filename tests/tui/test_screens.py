@@ -206,7 +206,7 @@ async def test_scores_of_several_exports_are_shown_against_the_budget_and_grids_
         text = screen_text(app)
     assert "grid #40" in text and "25 %  9 of 36 trials, 1m 00s left" in text
     assert "Against the budget" in text and "10 %" in text and "21 %" in text
-    assert "5e-05 / 32 / 3 of 2" in text
+    assert "5e-05 / 32 / 3, best of 2" in text
 
 
 async def test_no_scores_say_how_to_get_some() -> None:

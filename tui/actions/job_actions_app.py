@@ -29,6 +29,7 @@ from tui.actions.action_costs import (
 )
 from tui.actions.action_texts import PriorityChanges, pause_consequence, resume_consequence
 from tui.actions.allowed_actions import Action, pause_or_resume, refusal
+from tui.actions.host_text import on_host
 from tui.actions.keys import label_of
 from tui.actions.undo import Undo, undo_of_action, undo_of_budget, undo_of_submission
 from tui.display_options import DisplayOptions
@@ -145,7 +146,7 @@ class JobActionsApp(App[None]):
                     undo=lambda answer: undo_of_action(Action.STOP, answer, self._feed, before=job),
                 )
 
-        dialog = StopDialog(job, self._find_run(job), more_costs=self._started_by_freeing(job))
+        dialog = StopDialog(job, self._find_run(job), more_costs=self._started_by_freeing(job), host=self._host)
         await self.push_screen(dialog, stop)
 
     async def action_finetune(self) -> None:
@@ -163,7 +164,7 @@ class JobActionsApp(App[None]):
                 self._keep_undo(undo_of_submission(job, self._feed))
                 self._show_answer(f"{run.id}: finetune {job.name}", job)
 
-        await self.push_screen(FinetuneForm(run, self._feed, clock=self._now), show_answer)
+        await self.push_screen(FinetuneForm(run, self._feed, clock=self._now, host=self._host), show_answer)
 
     async def action_budget(self) -> None:
         """Change the run's budget."""
@@ -182,7 +183,9 @@ class JobActionsApp(App[None]):
                 self._show_run_answer(f"{run.name}: budget", answer)
                 self.show_newest()
 
-        form = BudgetForm(run, change=self._feed.change_budget, clock=self._now, devices=len(job.devices))
+        form = BudgetForm(
+            run, change=self._feed.change_budget, clock=self._now, devices=len(job.devices), host=self._host
+        )
         await self.push_screen(form, show_answer)
 
     async def action_new_run(self) -> None:
@@ -198,7 +201,7 @@ class JobActionsApp(App[None]):
 
         jobs = self._snapshot.status.jobs if self._snapshot is not None and self._snapshot.status is not None else []
         num_waiting = sum(job.state is JobState.QUEUED for job in jobs)
-        form = NewRunForm(submit=self._feed.submit, read_runs=self._feed.runs, num_waiting=num_waiting)
+        form = NewRunForm(submit=self._feed.submit, read_runs=self._feed.runs, num_waiting=num_waiting, host=self._host)
         await self.push_screen(form, show_answer)
 
     def action_undo(self) -> None:
@@ -281,7 +284,7 @@ class JobActionsApp(App[None]):
                 )
 
         what = job.run_id if job.kind is JobKind.PRETRAIN else f"job {job.id}, {job.name}"
-        question = f"{action.capitalize()} {what}?"
+        question = on_host(f"{action.capitalize()} {what}?", self._host)
         dialog = ConfirmDialog(
             question=question, verb=str(action), consequence=consequence, costs=costs, more_costs=more_costs
         )

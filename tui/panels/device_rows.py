@@ -91,12 +91,13 @@ def _row(
     samples, now = snapshot.device_history.of(device.id), snapshot.now
     cells = max(6, min(_SPARK_CELLS, width - 44))
     used = dash if device.memory_used_bytes is None else f"{gibibytes(device.memory_used_bytes)} GiB"
+    heat = dash if device.temperature_c is None else f"{device.temperature_c:.0f} {options.glyphs.celsius}"
     spans: list[Span] = [
         cell(device_name(device, number), 4, Role.STRONG),
         Span(spark(samples, "utilization", now=now, width=cells, options=options), Role.BAR),
         cell(dash if device.utilization is None else f"{100 * device.utilization:.0f} %", 6, Role.STRONG, right=True),
         cell(used, 11, right=True),
-        cell(dash if device.temperature_c is None else f"{device.temperature_c:.0f} C", 6, right=True),
+        cell(heat, 6, right=True),
     ]
     if width >= _WIDE:
         limit_w = (device.gpu.power_limit_w if device.gpu is not None else None) or max(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
+
 from bertd.records import JobState
 from bertd.records.states import HIGHEST_PRIORITY
 from tui.display_options import DisplayOptions
@@ -30,8 +32,9 @@ _STATE_ORDER = [
     JobState.CANCELLED,
 ]
 
-_MIN_WIDTH_WITH_KIND = 76
-"""From this width, a job's kind is shown beside its name."""
+_WAITING_STATES = (JobState.QUEUED, JobState.HELD)
+_MIN_WIDTH_WITH_KIND = 90
+"""From this width, a job's kind is shown beside its name; in less, why it waits is worth more."""
 
 
 def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -> list[Line]:
@@ -39,8 +42,17 @@ def draw(snapshot: Snapshot, options: DisplayOptions, width: int, height: int) -
     title = heading("Queue", _summary(snapshot.status, options), width=width, rule=options.glyphs.rule)
     if not jobs:
         return [title, line(("empty" if snapshot.status is not None else "not known yet", Role.MUTED))][:height]
-    rows = [_row(job, options, width) for job in sort_by_urgency(jobs)[: height - 1]]
-    return [title, *rows][:height]
+    shown = _without_what_is_above(sort_by_urgency(jobs), snapshot, max_rows=height - 1)[: height - 1]
+    name_cells = min(24, max(14, width // 5), max((cell_len(job.name) for job in shown), default=0) + 1)
+    return [title, *(_row(job, options, width, name_cells) for job in shown)][:height]
+
+
+def _without_what_is_above(jobs: list[JobView], snapshot: Snapshot, *, max_rows: int) -> list[JobView]:
+    """Without the shown run's job where not all fit: the screen's first lines have it, and others wait."""
+    run = snapshot.run
+    if run is None or len(jobs) <= max_rows or all(job.state not in _WAITING_STATES for job in jobs):
+        return jobs
+    return [job for job in jobs if job.id != run.job_id]
 
 
 def sort_by_urgency(jobs: list[JobView]) -> list[JobView]:
@@ -75,7 +87,7 @@ def _summary(status: StatusView | None, options: DisplayOptions) -> Line:
     return line((options.glyphs.dot.join(parts), Role.MUTED))
 
 
-def _row(job: JobView, options: DisplayOptions, width: int) -> Line:
+def _row(job: JobView, options: DisplayOptions, width: int, name_cells: int) -> Line:
     role = state_role(job.state)
     share = percent(job.progress, decimals=0) if job.progress is not None and job.ended_t is None else ""
     spans: list[Span] = [
@@ -83,7 +95,7 @@ def _row(job: JobView, options: DisplayOptions, width: int) -> Line:
         cell(job.state, 10, role),
         cell(f"#{job.id}", 5, Role.MUTED),
         *([cell(job.kind, 9, Role.MUTED)] if width >= _MIN_WIDTH_WITH_KIND else []),
-        cell(job.name, min(24, max(14, width // 5))),
+        cell(job.name, name_cells),
         cell(share, 5, right=True),
         Span("  "),
         Span(job.reason, Role.MUTED),

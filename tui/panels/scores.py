@@ -118,7 +118,7 @@ def _export_lines(summaries: Sequence[TaskSummary], options: DisplayOptions, wid
 def _column_heads(width: int) -> Line:
     names = [("task", _TASK_CELLS), *([("metric", 13)] if width >= _WIDE else []), ("median", 9), ("spread", 15)]
     names += [("seeds", 6), (_REFERENCE, 13)]
-    names += [("majority", 10), ("lr / batch / epochs", 24)] if width >= _WIDE else []
+    names += [("majority", 10), ("lr / batch / epochs", 30)] if width >= _WIDE else []
     return Line(tuple(cell(name, size, Role.MUTED) for name, size in names)).fit(width)
 
 
@@ -151,7 +151,7 @@ def _task_row(each: TaskSummary, options: DisplayOptions, width: int) -> Line:
 
 def _setting_text(each: TaskSummary) -> str:
     setting = each.setting
-    best = f" of {each.num_settings}" if each.num_settings > 1 else ""
+    best = f", best of {each.num_settings}" if each.num_settings > 1 else ""
     return f"{setting.lr:g} / {setting.batch_size} / {setting.epochs}{best}"
 
 

@@ -11,6 +11,7 @@ from textual.timer import Timer
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_line
 from tui.actions.allowed_actions import refusal_of_all
+from tui.actions.host_text import on_host
 from tui.drawing.lines import Role
 from tui.screens.base import Message
 from tui.screens.polling import PollingScreen
@@ -49,7 +50,8 @@ class ActingScreen(PollingScreen):
             if is_chosen:
                 self.send(f"{question.removesuffix('?')}", call)
 
-        await self.app.push_screen(ConfirmDialog(question=question, verb=verb, consequence=consequence), act)
+        asked = on_host(question, self._newest[0].host) if self._newest is not None else question
+        await self.app.push_screen(ConfirmDialog(question=asked, verb=verb, consequence=consequence), act)
 
     @work(group="acting")
     async def send(self, what: str, call: Callable[[], str]) -> None:

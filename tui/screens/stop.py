@@ -16,6 +16,7 @@ from bertd.errors import BertdError
 from bertd.records import JobKind
 from bertd.terminal_text import terminal_line
 from tui.actions.action_costs import CostRow, stop_costs
+from tui.actions.host_text import on_host
 from tui.screens.confirm import MoreCosts
 from tui.widgets.cost_table import CostTable
 from tui.widgets.form_error import FormError
@@ -31,12 +32,14 @@ class StopDialog(ModalScreen[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Keep running")]
 
-    def __init__(self, job: JobView, run: RunView | None, *, more_costs: MoreCosts | None = None) -> None:
+    def __init__(
+        self, job: JobView, run: RunView | None, *, more_costs: MoreCosts | None = None, host: str = ""
+    ) -> None:
         """`run` is the run that the job trains; None for a finetuning."""
         super().__init__()
         self._costs, self._more_costs = stop_costs(job, run), more_costs
         self._table = CostTable(self._costs)
-        self._job = job
+        self._job, self._host = job, host
         self._run = run
         self._number = str(job.id)
         names = [job.name, run.id] if run is not None else [job.name]
@@ -45,7 +48,7 @@ class StopDialog(ModalScreen[bool]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog"):
             name = self._run.id if self._run is not None else f"job {self._job.id}, {self._job.name}"
-            yield Static(f"Stop {terminal_line(name)}?", classes="dialog-title", markup=False)
+            yield Static(terminal_line(on_host(f"Stop {name}?", self._host)), classes="dialog-title", markup=False)
             yield Static(_consequence(self._job), markup=False)
             yield self._table
             with Horizontal(classes="field"):

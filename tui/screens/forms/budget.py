@@ -32,8 +32,9 @@ class BudgetForm(Form[RunView]):
         change: Callable[[str, BudgetRequest], RunView],
         clock: Callable[[], float],
         devices: int,
+        host: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__(host=host)
         self._run, self._change, self._clock, self._devices = run, change, clock, devices
 
     @property

@@ -45,8 +45,8 @@ class FinetuneForm(Form[JobView]):
 
     HINT = "enter: queue it, tab: next field, esc: cancel"
 
-    def __init__(self, run: RunView, feed: Feed, *, clock: Callable[[], float]) -> None:
-        super().__init__()
+    def __init__(self, run: RunView, feed: Feed, *, clock: Callable[[], float], host: str = "") -> None:
+        super().__init__(host=host)
         self._run, self._feed, self._clock = run, feed, clock
         self._has_shown_lend = False
         """Whether a person has seen what the pretraining is charged."""

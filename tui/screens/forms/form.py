@@ -19,6 +19,7 @@ from textual.widgets import Input, Static
 from bertd.errors import BertdError
 from bertd.terminal_text import terminal_line
 from tui.actions.action_costs import CostRow
+from tui.actions.host_text import on_host
 from tui.widgets.cost_table import CostTable
 from tui.widgets.form_error import FormError
 
@@ -43,8 +44,10 @@ class Form(ModalScreen["_R | None"], Generic[_R]):
     TITLE_TEXT = ""
     HINT = "enter: send, tab: next field, esc: cancel"
 
-    def __init__(self) -> None:
+    def __init__(self, *, host: str = "") -> None:
+        """`host` is the machine that it acts on, where it may be another one."""
         super().__init__()
+        self._host = host
         self._estimate_timer: Timer | None = None
         self._table = CostTable()
 
@@ -79,7 +82,7 @@ class Form(ModalScreen["_R | None"], Generic[_R]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog form"):
-            yield Static(terminal_line(self.title_text), classes="dialog-title", markup=False)
+            yield Static(terminal_line(on_host(self.title_text, self._host)), classes="dialog-title", markup=False)
             for note in self.notes:
                 yield Static(terminal_line(note), classes="form-note", markup=False)
             yield from self.fields()

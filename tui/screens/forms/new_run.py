@@ -38,8 +38,9 @@ class NewRunForm(Form[JobView]):
         submit: Callable[[AnySubmission], JobView],
         read_runs: Callable[[], Sequence[RunView]],
         num_waiting: int,
+        host: str = "",
     ) -> None:
-        super().__init__()
+        super().__init__(host=host)
         self._submit, self._read_runs, self._num_waiting = submit, read_runs, num_waiting
 
     def fields(self) -> ComposeResult:
