@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from bertd.api.http import DISCONNECT_ERRORS, bad_response_message, disconnect_message, send_request
 from bertd.api.models import JobView
@@ -39,12 +39,9 @@ class TypedRequests:
     def _get_list(self, model: type[_R], path: str) -> list[_R]:
         content = self._request("GET", path, None, {})
         try:
-            rows = json.loads(content)
-            if isinstance(rows, list):
-                return [model.model_validate(row) for row in rows]
+            return _list_adapter(model).validate_json(content)
         except ValueError as error:
             raise ClientError(bad_response_message(self.socket, error)) from error
-        raise ClientError(bad_response_message(self.socket, TypeError(f"{path} is not a list")))
 
     def _get_pages(
         self,
@@ -96,6 +93,11 @@ class TypedRequests:
     def _send(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> bytes:
         timeout_s = self._timeout_s
         return send_request(self.socket, method, path, body=body, headers=headers, timeout_s=timeout_s).content
+
+
+@cache
+def _list_adapter(model: type[_R]) -> TypeAdapter[list[_R]]:
+    return TypeAdapter(list[model])  # type: ignore[valid-type]  # a type that is known when it is called
 
 
 def record_body(order: Record) -> str:

@@ -289,6 +289,10 @@ class Views:
             expected_start_t=starts_t,
             expected_end_t=expected.end_t,
             lend=lend,
+            # Their defaults, of which pydantic would make deep copies.
+            argv=[],
+            after=[],
+            software_changes=[],
         )
 
     def _lend(self, job: Job) -> LendView | None:
@@ -307,6 +311,9 @@ class Views:
         )
 
     def _progress(self, job: Job) -> float | None:
+        if job.started_t is None and job.state in (JobState.QUEUED, JobState.HELD):
+            # Nothing is read from its folder and of its summary: a queue may have thousands of them.
+            return 0.0 if job.kind is JobKind.PRETRAIN else None
         summary = self._run_metrics.summary(job)
         return self._ended_progress.get(job, summary, build=lambda: self._build_progress(job, summary))
 
