@@ -10,7 +10,6 @@ another character arrives within BURST_S before or after it.
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -20,8 +19,11 @@ from textual import events
 
 BURST_S = 0.02
 """Seconds. Keys closer to each other were not typed: a fast typist needs 0.05 s, one read of a terminal under 0.005."""
-STUCK_S = 1.0
-"""A key waits no longer for the one before it, whatever became of that: the keyboard never freezes."""
+TICK_S = 0.1
+STUCK_TICKS = 10
+"""A key waits no longer for the one before it, whatever became of that: the keyboard never freezes. Ticks of the app's
+timer, not a time: on a busy machine a dialog may need seconds to open, in which the timer does not tick either, and a
+key that overtook it would act on the view below."""
 
 
 @dataclass
@@ -41,7 +43,6 @@ class KeyQueue:
         handle: Callable[[events.Key, int], Awaitable[None]],
         refuse: Callable[[events.Key], None],
         later: Callable[[float, Callable[[], Awaitable[None]]], object],
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is called before the first key.
 
@@ -50,19 +51,17 @@ class KeyQueue:
             handle: dispatches the key of this number; `finish` is called with the number when it is done.
             refuse: gets a guarded key of a burst, which is dropped.
             later: calls back after so many seconds.
-            clock: seconds, as in `later`.
         """
         self._is_guarded = is_guarded
         self._handle = handle
         self._refuse = refuse
         self._later = later
-        self._clock = clock
         self._waiting: deque[_WaitingKey] = deque()
         self._is_busy = False
         self._number = 0
         """Of the key that is being handled; a key that was given up may still finish, and must not begin another."""
-        self._begun_t = 0.0
-        """When the key that is being handled was begun."""
+        self._is_stuck = False
+        """Whether the key that is being handled has taken too long."""
         self._newest: _WaitingKey | None = None
         """The newest character that arrived."""
 
@@ -76,7 +75,7 @@ class KeyQueue:
                 before.is_in_burst = arrived.is_in_burst
             self._newest = arrived
         self._waiting.append(arrived)
-        if not self._is_busy or self._clock() - self._begun_t > STUCK_S:
+        if not self._is_busy or self._is_stuck:
             await self._begin_next()
 
     async def finish(self, number: int) -> None:
@@ -89,11 +88,23 @@ class KeyQueue:
         if not self._is_busy:
             return
         self._number += 1
-        self._begun_t = self._clock()
+        self._is_stuck = False
+        self._later(TICK_S, partial(self._tick, self._number, 1))
         if self._is_guarded(self._waiting[0].key):
             self._later(BURST_S, partial(self._decide, self._number))
         else:
             await self._handle(self._waiting.popleft().key, self._number)
+
+    async def _tick(self, number: int, num_ticks: int) -> None:
+        """Count how long the key of this number takes; give it up at last, and begin with the one that waits."""
+        if number != self._number or not self._is_busy:
+            return
+        if num_ticks < STUCK_TICKS:
+            self._later(TICK_S, partial(self._tick, number, num_ticks + 1))
+            return
+        self._is_stuck = True
+        if self._waiting:
+            await self._begin_next()
 
     async def _decide(self, number: int) -> None:
         """Handle or refuse a guarded key, now that the others of its burst have arrived."""
