@@ -13,6 +13,8 @@ ACCELERATE ?= accelerate==1.15.0
 OPENAPI_GENERATOR ?= openapi-python-client==0.29.1
 # The trackers that metrics are written for, for their tests.
 TRACKERS ?= tensorboard==2.21.0 wandb==0.31.0 mlflow-skinny==3.17.2 trackio==0.43.0
+# For tests of preparation on several machines, and for bench-scale.
+RAY ?= ray[client]==2.60.0
 BUDGET ?= 2min
 # Data set for bench-quality, bench-plan and bench-pretraining, by name or path.
 DATA   ?= wiki-books
@@ -52,7 +54,11 @@ demo: install
 $(VENV)/.trackers: $(VENV)/.installed
 	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/trackers $(TRACKERS) && touch $@ || true
 
-test: install $(VENV)/.triton $(VENV)/.trackers
+# For its tests and its bench alone, and apart: transformers imports it where it finds it.
+$(VENV)/.ray: $(VENV)/.installed
+	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/ray "$(RAY)" && touch $@ || true
+
+test: install $(VENV)/.triton $(VENV)/.trackers $(VENV)/.ray
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # With what it needs, for one test alone: it brings httpx, which bertd does not use. Without it that test says so and skips.
@@ -102,7 +108,7 @@ bench-plan: install
 	$(BIN)/python -m tests.run.plan.bench_plan --data "$(DATA)"
 
 # Sparse files of 300 billion tokens, and preparation by several workers: five minutes.
-bench-scale: install
+bench-scale: install $(VENV)/.ray
 	$(BIN)/python -m bertd.bench.scale
 
 # Ways to forecast a final loss, on the recorded runs of the tests; prints the values that ship.

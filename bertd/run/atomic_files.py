@@ -37,6 +37,8 @@ PRIVATE_MODE = 0o640
 SHARED_MODE = 0o666
 """Of what other users and programs are meant to read, as data sets, vocabularies and reports; the umask decides."""
 
+_MAX_HOST_CHARACTERS = 32
+
 
 def atomic_write(path: Path, content: bytes | str, *, mode: int = PRIVATE_MODE) -> None:
     """Replace `path`, or leave it as it was.
@@ -48,8 +50,9 @@ def atomic_write(path: Path, content: bytes | str, *, mode: int = PRIVATE_MODE) 
         StorageError: the disk refused; `path` is unchanged.
     """
     data = content.encode() if isinstance(content, str) else content
-    # Both ids, because threads of one daemon may write the same file.
-    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{os.getpid()}-{threading.get_native_id()}")
+    # Both ids, because threads of one daemon may write the same file; the machine's name, because another may, too.
+    writer = f"{os.uname().nodename[:_MAX_HOST_CHARACTERS]}-{os.getpid()}-{threading.get_native_id()}"
+    temporary = path.with_name(f"{TEMPORARY_PREFIX}{path.name}-{writer}")
     try:
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
         try:

@@ -76,7 +76,7 @@ def test_a_missing_folder_is_a_storage_error(tmp_path: Path) -> None:
 def test_a_planted_link_in_the_place_of_the_temporary_file_is_not_followed(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("precious")
-    name = f"{TEMPORARY_PREFIX}ledger.json-{os.getpid()}-{threading.get_native_id()}"
+    name = f"{TEMPORARY_PREFIX}ledger.json-{os.uname().nodename[:32]}-{os.getpid()}-{threading.get_native_id()}"
     (tmp_path / name).symlink_to(victim)
     with pytest.raises(StorageError):
         atomic_write(tmp_path / "ledger.json", "new")

@@ -7,6 +7,8 @@ import math
 
 from pydantic import ValidationError
 
+from bertd.data.prepare.parts.ray_workers import CLIENT_PREFIX, LOCAL
+from bertd.data.prepare.parts.worker_pool import ArrayTask
 from bertd.data.sources.encodings import is_text_encoding
 from bertd.data.sources.readers.rows.row_filter import parse_condition
 from bertd.run.recipe.schema import DataSection
@@ -98,6 +100,32 @@ def parse_encoding(text: str) -> str:
     if not is_text_encoding(text):
         raise argparse.ArgumentTypeError(f"{text!r} is not an encoding; give one such as windows-1252 or shift_jis")
     return text
+
+
+SLURM = "slurm"
+
+
+def parse_cluster(text: str) -> str:
+    """Where parts are made: ray, ray://HOST:PORT or slurm.
+
+    Raises:
+        ArgumentTypeError: anything else.
+    """
+    if text not in (SLURM, LOCAL) and not (text.startswith(CLIENT_PREFIX) and text.removeprefix(CLIENT_PREFIX)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a cluster; give ray, ray://HEAD:10001 or slurm")
+    return text
+
+
+def parse_array_task(text: str) -> ArrayTask:
+    """A task of an array, I/N.
+
+    Raises:
+        ArgumentTypeError: it is not one.
+    """
+    number, slash, num_tasks = map(str.strip, text.partition("/"))
+    if not (slash and number.isdecimal() and num_tasks.isdecimal() and int(number) < int(num_tasks)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a task of an array; give I/N, such as 0/8 to 7/8")
+    return ArrayTask(number=int(number), num_tasks=int(num_tasks))
 
 
 def parse_where(text: str) -> str:

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 
 from bertd.data.commands.arguments import (
+    SLURM,
+    parse_array_task,
+    parse_cluster,
     parse_count,
     parse_encoding,
     parse_integer,
@@ -20,13 +23,14 @@ from bertd.data.commands.arguments import (
     parse_share,
     parse_where,
 )
+from bertd.data.commands.prepare_on_slurm import SlurmPlan, slurm_script, submit_script
 from bertd.data.dataset.left_out_report import LeftOutReport, read_left_out
 from bertd.data.dataset.locate import resolve_data_path
 from bertd.data.dataset.text_quality import Quality, read_quality
 from bertd.data.inspect.left_out_lines import left_out_warnings
 from bertd.data.inspect.render import holdout_lines, source_lines
-from bertd.data.prepare.pipeline import PrepareOptions, prepare
-from bertd.data.sources.spec import ReadingOptions, SourceKind, find_sources
+from bertd.data.prepare.pipeline import PrepareOptions, prepare, prepare_share
+from bertd.data.sources.spec import ReadingOptions, SourceKind, absolute_source, find_sources
 from bertd.errors import SubmissionError
 from bertd.program import print_error, print_note, run_main
 from bertd.records import PrepareJob
@@ -99,14 +103,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--max-documents", type=parse_positive, default=None, metavar="N", help="keep the first N")
     parser.add_argument(
-        "--processes",
-        type=parse_positive,
-        default=len(os.sched_getaffinity(0)),
-        metavar="N",
-        help="workers (all cores)",
+        "--processes", "--workers", type=parse_positive, metavar="N", help="workers (all cores, here or of the cluster)"
     )
     parser.add_argument("--replace", action="store_true", help="replace it if it exists")
     parser.add_argument("--json", action="store_true", help="print the manifest as JSON")
+    elsewhere = parser.add_argument_group("on other machines")
+    elsewhere.add_argument(
+        "--on", type=parse_cluster, metavar="WHERE", help="ray://HEAD:10001, ray ($RAY_ADDRESS, or here), or slurm"
+    )
+    elsewhere.add_argument("--tasks", type=parse_positive, default=8, metavar="N", help="of the array of Slurm (8)")
+    elsewhere.add_argument(
+        "--sbatch",
+        action="append",
+        default=[],
+        metavar="OPTION",
+        help="more for it, such as --sbatch=--partition=cpu",
+    )
+    elsewhere.add_argument("--submit", action="store_true", help="submit to Slurm; without it the script is printed")
+    elsewhere.add_argument(
+        "--array-task",
+        type=parse_array_task,
+        metavar="I/N",
+        help="make only this share of the parts, to merge later",
+    )
     queue = parser.add_argument_group("as a job of the daemon")
     queue.add_argument("--queue", action="store_true", help="queue it, on --processes cores; the others need this one")
     queue.add_argument("--name", help="of the job (the data set's)")
@@ -132,16 +151,44 @@ def main(argv: list[str] | None = None) -> int:
 
 def _prepare(args: argparse.Namespace) -> None:
     job = JobReport()
+    if args.queue and (args.on or args.array_task):
+        raise SubmissionError("--queue: is for this machine; leave out --on and --array-task")
     if args.queue and not job.is_job:
         print(_describe_job(args).model_dump_json())
         return
     if not args.queue and (unused := _queue_options(args)):
         raise SubmissionError(f"{unused[0]}: is for a job of the daemon; give --queue too, or leave it out")
+    if args.on == SLURM:
+        _prepare_on_slurm(args)
+        return
+    if args.submit:
+        raise SubmissionError("--submit: is for --on slurm; leave it out")
     # Workers are processes; the libraries' own threads would compete for the same cores.
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     os.environ["RAYON_NUM_THREADS"] = "1"
     out = resolve_data_path(args.out)
-    options = PrepareOptions(
+    options = _options(args)
+    processes = args.processes or len(os.sched_getaffinity(0))
+    if args.array_task is not None:
+        made = prepare_share(args.sources, out=out, options=options, share=args.array_task, processes=processes)
+        share = f"task {args.array_task.number} of {args.array_task.num_tasks}"
+        print(terminal_text(f"{out}: {share} made {format_count(made, 'part')}; the same without --array-task merges"))
+        return
+    manifest = prepare(
+        args.sources,
+        out=out,
+        options=options,
+        processes=(args.processes or 0) if args.on else processes,
+        on=args.on,
+        replace=args.replace,
+        checks_tokenizer=True,
+        report=job.progress,
+    )
+    _report(args, manifest, out=out, job=job)
+
+
+def _options(args: argparse.Namespace) -> PrepareOptions:
+    return PrepareOptions(
         vocab=args.vocab,
         reading=ReadingOptions(
             text_field=args.text_field,
@@ -161,15 +208,9 @@ def _prepare(args: argparse.Namespace) -> None:
             only_language=args.language if args.only_language else None,
         ),
     )
-    manifest = prepare(
-        args.sources,
-        out=out,
-        options=options,
-        processes=args.processes,
-        replace=args.replace,
-        checks_tokenizer=True,
-        report=job.progress,
-    )
+
+
+def _report(args: argparse.Namespace, manifest: Manifest, *, out: Path, job: JobReport) -> None:
     train = manifest.splits["train"]
     job.result(f"{out}: {format_count(train.documents, 'document')}, {format_count(train.tokens, 'token')} to train on")
     left_out = read_left_out(out)
@@ -182,6 +223,36 @@ def _prepare(args: argparse.Namespace) -> None:
     if left_out is not None:
         for line in left_out_warnings(manifest, left_out, name=args.out):
             print_error(line)
+
+
+def _prepare_on_slurm(args: argparse.Namespace) -> None:
+    """Print the script of the array and its merge, or submit it.
+
+    Raises:
+        SubmissionError: Slurm refused, or an option does not go with it.
+    """
+    if args.array_task is not None:
+        raise SubmissionError("--array-task: is for the tasks of --on slurm; leave one of both out")
+    if args.max_documents is not None:
+        raise SubmissionError("--max-documents: cannot be shared among the tasks of an array; leave it out")
+    # What can be checked here is: an array fails late.
+    find_sources(args.sources, encoding=args.encoding, note=print_note)
+    open_tokenizer(args.vocab)
+    out = resolve_data_path(args.out).absolute()
+    absolute = argparse.Namespace(**vars(args))
+    absolute.sources = [absolute_source(source) for source in args.sources]
+    absolute.vocab = str(Path(args.vocab).absolute()) if Path(args.vocab).exists() else args.vocab
+    given = _program_arguments(absolute)
+    place = given.index("--")
+    plan = SlurmPlan(
+        name=out.name,
+        arguments=(*given[place + 1 :], *given[:place], f"--out={out}"),
+        num_tasks=args.tasks,
+        processes=args.processes or 1,
+        options=tuple(args.sbatch),
+    )
+    script = slurm_script(plan)
+    print(submit_script(script) if args.submit else script)
 
 
 def _program_arguments(args: argparse.Namespace) -> list[str]:
@@ -221,7 +292,7 @@ def _describe_job(args: argparse.Namespace) -> PrepareJob:
     return PrepareJob(
         arguments=_program_arguments(args),
         out=str(resolve_data_path(args.out).absolute()),
-        processes=args.processes,
+        processes=args.processes or len(os.sched_getaffinity(0)),
         name=args.name,
         after=[name for text in args.after for name in text.split(",") if name],
         after_any=[name for text in args.after_any for name in text.split(",") if name],

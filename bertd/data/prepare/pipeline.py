@@ -23,8 +23,16 @@ from bertd.data.dataset.text_quality import QUALITY_FILE, Quality
 from bertd.data.prepare.left_out_counts import count_left_out, explain_nothing_kept
 from bertd.data.prepare.parts.counts import PartTally
 from bertd.data.prepare.parts.part_file import PARTS_FORMAT, PartFacts
+from bertd.data.prepare.parts.ray_workers import RayWorkers
 from bertd.data.prepare.parts.task_planner import BLOCK_BYTES, PART_BYTES, TaskPlanner
-from bertd.data.prepare.parts.worker_pool import WorkerSetup, make_parts
+from bertd.data.prepare.parts.worker_pool import (
+    ArrayTask,
+    InProcess,
+    LocalProcesses,
+    PartWorkers,
+    WorkerSetup,
+    make_parts,
+)
 from bertd.data.prepare.progress import reading_progress
 from bertd.data.prepare.selection.document_decisions import decide_documents
 from bertd.data.prepare.skip_reasons import format_encoding_remedy, format_field_remedy, format_skip_reasons
@@ -70,6 +78,7 @@ def prepare(
     out: Path,
     options: PrepareOptions,
     processes: int,
+    on: str | None = None,
     replace: bool = False,
     checks_tokenizer: bool = False,
     report: Callable[[float], None] = lambda share: None,
@@ -80,6 +89,8 @@ def prepare(
         names: sources, `kind:path`.
         out: folder that the data set becomes.
         processes: worker processes; 1 does the work in this process.
+        on: a Ray cluster, `ray` or `ray://HEAD:10001`, which makes the parts; None for this machine. Then `processes`
+            are the workers there, 0 for one on each processor.
         replace: replace a data set that already exists.
         checks_tokenizer: compare the ids with those of stock transformers, in a process of its own; takes seconds.
         report: is called with the share of the sources' bytes that is read, 0..1, where their size is known.
@@ -100,17 +111,9 @@ def prepare(
     with open_workspace(out, replace=replace) as workspace:
         if workspace.begin(_plan_json(sources, options=options, tokenizer=tokenizer)):
             print(f"{out}: continuing an earlier attempt; its finished parts are kept", file=sys.stderr)
-        readers = {i: make_reader(source, options.reading) for i, source in enumerate(sources)}
-        planner = TaskPlanner(sources, folder=workspace.parts, readers=readers)
-        setup = WorkerSetup(
-            folder=workspace.parts,
-            readers=readers,
-            tokenizer_json=tokenizer.to_str(),
-            language=options.language,
-            filters=options.filters,
-        )
+        planner, setup = _plan_parts(sources, workspace=workspace, options=options, tokenizer=tokenizer)
         with check:
-            num_parts, tally = _make_all_parts(planner, setup, processes=processes, report=report)
+            num_parts, tally = _make_all_parts(planner, setup, processes=processes, on=on, report=report)
         try:
             decisions = decide_documents(
                 workspace.parts,
@@ -141,6 +144,47 @@ def prepare(
     return manifest
 
 
+def prepare_share(names: list[str], *, out: Path, options: PrepareOptions, share: ArrayTask, processes: int) -> int:
+    """Make one task's share of the parts of a data set, which `prepare` merges after all tasks; returns how many.
+
+    Args:
+        out: on a file system that all tasks share.
+
+    Raises:
+        CorpusError: a source cannot be read, or --max-documents was given.
+        ShardError: `out` exists, or an attempt at another data set is there.
+        VocabularyError: the vocabulary cannot be used.
+    """
+    if options.filters.max_documents is not None:
+        raise CorpusError(
+            "--max-documents: only one process, which sees all parts, knows when there are enough; leave it out, or "
+            "prepare on one machine or on Ray"
+        )
+    sources = find_sources(names, encoding=options.reading.encoding, note=print_note)
+    tokenizer = open_tokenizer(options.vocab)
+    with open_workspace(out, replace=True, is_shared=True) as workspace:
+        workspace.join(_plan_json(sources, options=options, tokenizer=tokenizer))
+        planner, setup = _plan_parts(sources, workspace=workspace, options=options, tokenizer=tokenizer)
+        made = list[PartFacts]()
+        workers = _start_workers(setup, processes=processes, on=None)
+        make_parts(planner, workers, PartTally(setup.folder, filters=setup.filters), share=share, on_done=made.append)
+    return len(made)
+
+
+def _plan_parts(
+    sources: list[Source], *, workspace: Workspace, options: PrepareOptions, tokenizer: Tokenizer
+) -> tuple[TaskPlanner, WorkerSetup]:
+    readers = {i: make_reader(source, options.reading) for i, source in enumerate(sources)}
+    setup = WorkerSetup(
+        folder=workspace.parts,
+        readers=readers,
+        tokenizer_json=tokenizer.to_str(),
+        language=options.language,
+        filters=options.filters,
+    )
+    return TaskPlanner(sources, folder=workspace.parts, readers=readers), setup
+
+
 def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tokenizer) -> str:
     """Everything that decides the bytes: an attempt with another plan starts over."""
     files = [
@@ -159,7 +203,7 @@ def _plan_json(sources: list[Source], *, options: PrepareOptions, tokenizer: Tok
 
 
 def _make_all_parts(
-    planner: TaskPlanner, setup: WorkerSetup, *, processes: int, report: Callable[[float], None]
+    planner: TaskPlanner, setup: WorkerSetup, *, processes: int, on: str | None, report: Callable[[float], None]
 ) -> tuple[int, PartTally]:
     """Make the parts; returns how many of them are needed, and their counts."""
     tally = PartTally(setup.folder, filters=setup.filters)
@@ -176,8 +220,14 @@ def _make_all_parts(
             if planner.bytes_total:
                 report(planner.bytes_done / planner.bytes_total)
 
-        make_parts(planner, setup, tally, processes=processes, on_done=on_done)
+        make_parts(planner, _start_workers(setup, processes=processes, on=on), tally, on_done=on_done)
     return planner.num_parts if tally.num_parts_needed is None else tally.num_parts_needed, tally
+
+
+def _start_workers(setup: WorkerSetup, *, processes: int, on: str | None) -> PartWorkers:
+    if on is not None:
+        return RayWorkers(setup, address=on, num_workers=processes or None)
+    return InProcess(setup) if processes == 1 else LocalProcesses(setup, processes=processes)
 
 
 def _count_sources(

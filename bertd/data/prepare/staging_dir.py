@@ -1,7 +1,7 @@
 """The staging folder of a data set: hidden, beside its target, kept when a prepare is killed.
 
 DIR/.tmp-NAME/plan.json            what is being made; another plan starts over
-DIR/.tmp-NAME/lock                 held while a process works here
+DIR/.tmp-NAME/lock                 held while a process works here; shared by the tasks of an array
 DIR/.tmp-NAME/parts/part-*         parts that are done
 DIR/.tmp-NAME/whole/               the data set while it is put together; then renamed to DIR/NAME
 DIR/.tmp-NAME/replaced/            the old data set, between the two renames that replace it
@@ -47,6 +47,23 @@ class Workspace:
         atomic_write(path, plan)
         return is_same_plan and any(self.parts.iterdir())
 
+    def join(self, plan: str) -> None:
+        """Prepare the folders beside others that work at the same plan, and make only parts.
+
+        Raises:
+            ShardError: an attempt at another plan is here.
+        """
+        path = self._root / "plan.json"
+        self.parts.mkdir(exist_ok=True)
+        if not path.exists():
+            if any(self.parts.iterdir()):
+                raise ShardError(f"{self.parts}: parts of an unknown plan; remove {self._root} and start again")
+            atomic_write(path, plan)
+        if path.read_text() != plan:
+            raise ShardError(
+                f"{self._root}: an attempt with other sources or options is here; remove it, or give another --out"
+            )
+
     def publish(self) -> None:
         """Give the finished data set its name, and remove the rest."""
         for folder in (*(path for path in self.whole.rglob("*") if path.is_dir()), self.whole):
@@ -64,8 +81,8 @@ class Workspace:
 
 
 @contextmanager
-def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
-    """The workspace for a data set, for this process alone.
+def open_workspace(target: Path, *, replace: bool, is_shared: bool = False) -> Iterator[Workspace]:
+    """The workspace for a data set, for this process alone or together with other tasks of an array.
 
     Raises:
         OutputExistsError: the data set or something else exists there.
@@ -81,8 +98,8 @@ def open_workspace(target: Path, *, replace: bool) -> Iterator[Workspace]:
         root.mkdir(parents=True, exist_ok=True)
         lock = os.open(root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if (root / _REPLACED).exists() and not target.exists():
+            fcntl.flock(lock, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            if not is_shared and (root / _REPLACED).exists() and not target.exists():
                 # An earlier attempt was killed between its two renames.
                 (root / _REPLACED).rename(target)
             yield Workspace(root=root, target=target)

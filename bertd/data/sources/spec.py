@@ -269,6 +269,15 @@ def _split_kind(name: str) -> tuple[SourceKind | None, str]:
     return None, name
 
 
+def absolute_source(name: str) -> str:
+    """A source with an absolute path, for another folder or machine; a data set of the hub as it is."""
+    kind, path = _split_kind(name)
+    if kind in (SourceKind.HF, SourceKind.HF_SENTENCES) and not Path(split_config(path)[0]).exists():
+        return name
+    absolute = str(expand_user(path).absolute())
+    return absolute if kind is None else f"{kind}:{absolute}"
+
+
 def mixed_kinds_lines(sources: list[Source]) -> list[str]:
     """A line for each folder, glob or archive whose files were taken for several kinds, which may be a wrong guess."""
     by_path: dict[str, list[Source]] = {}

@@ -31,7 +31,10 @@ def test_values_in_range_are_accepted() -> None:
             [*_PREPARE, "--max-documents", "0"],
             "--max-documents: '0' is too little or not a number; give a whole",
         ),
-        ([*_PREPARE, "--processes", "two"], "--processes: 'two' is too little or not a number; give a whole number"),
+        (
+            [*_PREPARE, "--processes", "two"],
+            "--processes/--workers: 'two' is too little or not a number; give a whole number",
+        ),
     ],
 )
 def test_a_wrong_value_of_prepare_says_what_is_expected(

@@ -25,7 +25,6 @@ from safetensors.numpy import save
 from bertd.data.arrays import HashArray
 from bertd.data.sources.readers.left_out import LeftOutRecord
 from bertd.errors import StorageError
-from bertd.run.atomic_files import atomic_write
 
 PARTS_FORMAT = 6
 """Parts of another format, which an earlier bertd left, are made again."""
@@ -54,13 +53,10 @@ def part_path(folder: Path, number: int) -> Path:
     return folder / f"part-{number:07d}.safetensors"
 
 
-def write_part(path: Path, arrays: dict[str, npt.NDArray[Any]], *, facts: PartFacts) -> None:
-    """Write a part's file; once it exists, the part is finished.
-
-    Raises:
-        StorageError: the disk refused.
-    """
-    atomic_write(path, save(arrays, metadata={"facts": facts.model_dump_json()}))
+def pack_part(arrays: dict[str, npt.NDArray[Any]], *, facts: PartFacts) -> bytes:
+    """The content of a part's file."""
+    content: bytes = save(arrays, metadata={"facts": facts.model_dump_json()})
+    return content
 
 
 class PartFile:

@@ -21,11 +21,12 @@ from tokenizers import Tokenizer
 from bertd.data.arrays import IndexArray
 from bertd.data.dataset.shards import OFFSET
 from bertd.data.prepare.parts.minhash import band_hashes, compute_signatures
-from bertd.data.prepare.parts.part_file import PartFacts, part_path, write_part
+from bertd.data.prepare.parts.part_file import PartFacts, pack_part, part_path
 from bertd.data.sources.language_identifier import LanguageIdentifier
 from bertd.data.sources.readers.document import Block, Reader, ReadResult, Skipped, SkipReason
 from bertd.data.sources.readers.left_out import LeftOut
 from bertd.data.sources.sentences import split_sentences, split_spaced_sentences
+from bertd.run.atomic_files import atomic_write
 from bertd.run.dataset_manifest import Filters
 from bertd.tokenizer.cached_encoder import CachedEncoder
 from bertd.tokenizer.deleted_marks import DeletedMarks
@@ -139,10 +140,20 @@ class PartTokenizer:
         self._identifier = None if filters.only_language is None else LanguageIdentifier(filters.only_language)
 
     def make_part(self, task: PartTask) -> PartFacts:
-        """Read, filter, split, tokenize, and write the part's file.
+        """Read, filter, split, tokenize, and write the part's file; once it exists, the part is finished.
 
         Raises:
             StorageError: the disk refused.
+            VocabularyError: the tokenizer fails on a text.
+        """
+        facts, content = self.build_part(task)
+        atomic_write(part_path(self._folder, task.number), content)
+        return facts
+
+    def build_part(self, task: PartTask) -> tuple[PartFacts, bytes]:
+        """Read, filter, split, tokenize: the facts of the part, and the content of its file.
+
+        Raises:
             VocabularyError: the tokenizer fails on a text.
         """
         part = _PartBuffer()
@@ -179,8 +190,7 @@ class PartTokenizer:
             read_characters=dict(part.read_characters),
             left_out={source: left_out.to_record() for source, left_out in part.left_out.items()},
         )
-        write_part(part_path(self._folder, task.number), self._build_arrays(part), facts=facts)
-        return facts
+        return facts, pack_part(self._build_arrays(part), facts=facts)
 
     def _read_documents(self, task: PartTask) -> Iterator[tuple[int, ReadResult]]:
         for item in task.blocks:

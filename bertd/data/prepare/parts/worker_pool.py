@@ -1,4 +1,4 @@
-"""Run the tasks of a plan in worker processes, or in this one; the parts are the same for any number of processes."""
+"""Run the tasks of a plan in workers, or in this process; the parts are the same whoever makes them, and how many."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Protocol
 
 from tokenizers import Tokenizer
 
@@ -43,12 +44,51 @@ class WorkerSetup:
         )
 
 
+class PartWorkers(Protocol):
+    """Who makes parts."""
+
+    def submit(self, task: PartTask) -> None:
+        """Begin a part."""
+
+    def collect(self) -> list[tuple[int, PartFacts]]:
+        """Wait for at least one of the parts that were begun; their numbers and facts. They are on the disk."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether to collect before more is submitted."""
+
+    @property
+    def num_pending(self) -> int:
+        """Parts that were begun and not collected."""
+
+    def close(self) -> None:
+        """End the workers; what they are doing is dropped."""
+
+
+@dataclass(frozen=True)
+class ArrayTask:
+    """One of several processes that make the parts together, every so many-th each."""
+
+    number: int
+    """From 0."""
+    num_tasks: int
+
+
+WHOLE = ArrayTask(number=0, num_tasks=1)
+
+
 def make_parts(
-    planner: TaskPlanner, setup: WorkerSetup, tally: PartTally, *, processes: int, on_done: Callable[[PartFacts], None]
+    planner: TaskPlanner,
+    workers: PartWorkers,
+    tally: PartTally,
+    *,
+    share: ArrayTask = WHOLE,
+    on_done: Callable[[PartFacts], None],
 ) -> None:
-    """Make every needed part that does not exist yet, and tally all parts.
+    """Make every needed part that does not exist yet, and tally all parts; the workers are closed at the end.
 
     Args:
+        share: the parts to make; the others are neither made nor tallied.
         on_done: called for each part that was made, in no order.
 
     Raises:
@@ -57,52 +97,106 @@ def make_parts(
         VocabularyError: the tokenizer fails on a text.
     """
 
-    def record_done(number: int, facts: PartFacts) -> None:
-        tally.add(number, facts)
-        planner.mark_done(number)
-        on_done(facts)
+    def collect() -> None:
+        for number, facts in workers.collect():
+            tally.add(number, facts)
+            planner.mark_done(number)
+            on_done(facts)
 
-    tasks = planner.tasks(tally)
-    if processes == 1:
-        maker = setup.make_part_tokenizer()
-        for task in tasks:
-            record_done(task.number, maker.make_part(task))
-        return
-    context = get_context("spawn")
-    with ProcessPoolExecutor(
-        processes, mp_context=context, initializer=_initialize_worker, initargs=(setup, os.getpid())
-    ) as pool:
-        pending: dict[Future[PartFacts], int] = {}
-        try:
-            for task in tasks:
-                pending[_submit(pool, task)] = task.number
-                if len(pending) > processes + 1:
-                    _collect_finished(pending, record_done=record_done)
-            while pending:
-                _collect_finished(pending, record_done=record_done)
-        except BrokenProcessPool as error:
-            raise CorpusError(
-                "a worker was killed, perhaps because memory ran out; prepare again with fewer --processes: "
-                "finished parts are kept"
-            ) from error
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _submit(pool: ProcessPoolExecutor, task: PartTask) -> Future[PartFacts]:
-    """Submit a task; a worker that this starts inherits a blocked SIGINT, so that Ctrl-C prints no traceback."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        return pool.submit(_make_part_in_worker, task)
+        for task in planner.tasks(tally):
+            if task.number % share.num_tasks != share.number:
+                planner.pass_over(task.number)
+                continue
+            workers.submit(task)
+            if workers.is_full:
+                collect()
+        while workers.num_pending:
+            collect()
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        workers.close()
 
 
-def _collect_finished(pending: dict[Future[PartFacts], int], *, record_done: Callable[[int, PartFacts], None]) -> None:
-    for future in wait(pending, return_when=FIRST_COMPLETED).done:
-        record_done(pending.pop(future), future.result())
+class InProcess:
+    """This process makes the parts, one at a time."""
+
+    def __init__(self, setup: WorkerSetup) -> None:
+        self._part_tokenizer = setup.make_part_tokenizer()
+        self._done: list[tuple[int, PartFacts]] = []
+
+    def submit(self, task: PartTask) -> None:
+        """Make the part."""
+        self._done.append((task.number, self._part_tokenizer.make_part(task)))
+
+    def collect(self) -> list[tuple[int, PartFacts]]:
+        """The part that was made."""
+        done, self._done = self._done, []
+        return done
+
+    @property
+    def is_full(self) -> bool:
+        return bool(self._done)
+
+    @property
+    def num_pending(self) -> int:
+        return len(self._done)
+
+    def close(self) -> None:
+        """Nothing is to be ended."""
 
 
+class LocalProcesses:
+    """Processes of this machine."""
+
+    def __init__(self, setup: WorkerSetup, *, processes: int) -> None:
+        self._processes = processes
+        self._pool = ProcessPoolExecutor(
+            processes, mp_context=get_context("spawn"), initializer=_initialize_worker, initargs=(setup, os.getpid())
+        )
+        self._pending: dict[Future[PartFacts], int] = {}
+
+    def submit(self, task: PartTask) -> None:
+        """Begin a part; a worker that this starts inherits a blocked SIGINT, so that Ctrl-C prints no traceback.
+
+        Raises:
+            CorpusError: a worker was killed.
+        """
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._pending[self._pool.submit(_make_part_in_worker, task)] = task.number
+        except BrokenProcessPool as error:
+            raise CorpusError(_KILLED) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def collect(self) -> list[tuple[int, PartFacts]]:
+        """Wait for a part.
+
+        Raises:
+            CorpusError: a worker was killed.
+        """
+        done = wait(self._pending, return_when=FIRST_COMPLETED).done
+        try:
+            return [(self._pending.pop(future), future.result()) for future in done]
+        except BrokenProcessPool as error:
+            raise CorpusError(_KILLED) from error
+
+    @property
+    def is_full(self) -> bool:
+        return self.num_pending > self._processes + 1
+
+    @property
+    def num_pending(self) -> int:
+        return len(self._pending)
+
+    def close(self) -> None:
+        """Wait for the parts that are being made, and end the processes."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+_KILLED = (
+    "a worker was killed, perhaps because memory ran out; prepare again with fewer --processes: finished parts are kept"
+)
 _part_tokenizer: PartTokenizer | None = None
 """Global in each worker process, since a process pool calls functions, not methods of an object."""
 
