@@ -1,6 +1,6 @@
 """Records that processes exchange in files: journal lines, mailbox commands, job specs, outcomes.
 
-bertd/api/models.py has the records that cross the socket.
+bertd/api/models has the records that cross the socket.
 
 All are frozen and ignore unknown fields, so that an older reader can read what a newer version wrote. Fields that end
 in `_s` are seconds; `t` is seconds since the epoch (UTC) and only for display: durations come from the charged clock.

@@ -13,6 +13,7 @@ from bertd.daemon.api import accounts as module
 from bertd.daemon.api.accounts import Account, Accounts, find_account
 from bertd.jobs.store.audit import Peer
 from tests.daemon.api.in_process_api import InProcessApi
+from tests.waiting import PATIENCE_S
 
 MEMBER, OTHER = Peer(uid=7001, gid=1, pid=1), Peer(uid=7002, gid=1, pid=1)
 
@@ -27,7 +28,7 @@ class Directory:
 
     def find(self, uid: int, gid: int | None) -> Account:
         self.asked.append(uid)
-        assert self.may_answer.wait(60)
+        assert self.may_answer.wait(PATIENCE_S)
         return Account(f"user-{uid}", is_member=uid == MEMBER.uid)
 
 

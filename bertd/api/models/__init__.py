@@ -1,0 +1,56 @@
+"""Requests and responses of the socket API, used on both sides of the socket; documentation: GET /openapi.json."""
+
+from __future__ import annotations
+
+from bertd.api.models.curve_views import PositionsView as PositionsView
+from bertd.api.models.curve_views import ScoreView as ScoreView
+from bertd.api.models.curve_views import SeriesAxis as SeriesAxis
+from bertd.api.models.curve_views import SeriesView as SeriesView
+from bertd.api.models.daemon_views import AuditView as AuditView
+from bertd.api.models.daemon_views import ConfigurationKeyView as ConfigurationKeyView
+from bertd.api.models.daemon_views import ErrorView as ErrorView
+from bertd.api.models.daemon_views import EventView as EventView
+from bertd.api.models.daemon_views import LogView as LogView
+from bertd.api.models.daemon_views import StartAccuracyView as StartAccuracyView
+from bertd.api.models.daemon_views import StatusView as StatusView
+from bertd.api.models.daemon_views import VersionView as VersionView
+from bertd.api.models.device_views import DeviceProcess as DeviceProcess
+from bertd.api.models.device_views import DeviceView as DeviceView
+from bertd.api.models.device_views import MachineView as MachineView
+from bertd.api.models.garbage_views import GarbageDeletedView as GarbageDeletedView
+from bertd.api.models.garbage_views import GarbageRequest as GarbageRequest
+from bertd.api.models.garbage_views import GarbageView as GarbageView
+from bertd.api.models.hook_views import HookOutcomeView as HookOutcomeView
+from bertd.api.models.hook_views import HookTestView as HookTestView
+from bertd.api.models.hook_views import HookView as HookView
+from bertd.api.models.job_requests import ChangeRequest as ChangeRequest
+from bertd.api.models.job_requests import CloneRequest as CloneRequest
+from bertd.api.models.job_requests import MoveRequest as MoveRequest
+from bertd.api.models.job_requests import RecipeView as RecipeView
+from bertd.api.models.job_views import DependencyView as DependencyView
+from bertd.api.models.job_views import GridEstimateView as GridEstimateView
+from bertd.api.models.job_views import JobView as JobView
+from bertd.api.models.job_views import LendEstimateView as LendEstimateView
+from bertd.api.models.job_views import LendView as LendView
+from bertd.api.models.run_views import BudgetView as BudgetView
+from bertd.api.models.run_views import DiskQuotaView as DiskQuotaView
+from bertd.api.models.run_views import MarkerGridView as MarkerGridView
+from bertd.api.models.run_views import RunView as RunView
+from bertd.api.models.submissions import GROUP_NAME as GROUP_NAME
+from bertd.api.models.submissions import AnySubmission as AnySubmission
+from bertd.api.models.submissions import DependencyNames as DependencyNames
+from bertd.api.models.submissions import GroupName as GroupName
+from bertd.api.models.submissions import LendingSubmission as LendingSubmission
+from bertd.api.models.submissions import LendRequest as LendRequest
+from bertd.api.models.submissions import Priority as Priority
+from bertd.api.models.submissions import ProgramSubmission as ProgramSubmission
+from bertd.api.models.submissions import Submission as Submission
+from bertd.api.models.submissions import Submit as Submit
+from bertd.api.models.submissions import SubmitCommand as SubmitCommand
+from bertd.api.models.submissions import SubmitEvaluate as SubmitEvaluate
+from bertd.api.models.submissions import SubmitExport as SubmitExport
+from bertd.api.models.submissions import SubmitFinetune as SubmitFinetune
+from bertd.api.models.submissions import SubmitGrid as SubmitGrid
+from bertd.api.models.submissions import SubmitPrepare as SubmitPrepare
+from bertd.api.models.submissions import SubmitPretrain as SubmitPretrain
+from bertd.records.states import HIGHEST_PRIORITY as HIGHEST_PRIORITY
