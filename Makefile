@@ -107,7 +107,8 @@ bench-daemon: install
 bench-plan: install
 	$(BIN)/python -m tests.run.plan.bench_plan --data "$(DATA)"
 
-# Sparse files of 300 billion tokens, and preparation by several workers: five minutes.
+# Sparse files of 300 billion tokens, preparation by several workers, and two machines as network namespaces, which need
+# root and are left out without it: ten minutes.
 bench-scale: install $(VENV)/.ray
 	$(BIN)/python -m bertd.bench.scale
 

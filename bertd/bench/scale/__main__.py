@@ -1,4 +1,4 @@
-"""`python -m bertd.bench.scale`: what large data costs, beside its limits; `make bench-scale`."""
+"""`python -m bertd.bench.scale`: what large data and several machines cost, beside their limits; `make bench-scale`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from bertd.bench.scale.figures import ScaleFigure
+from bertd.bench.scale.machines_speed import measure_machines
 from bertd.bench.scale.run_start import measure_start
 from bertd.bench.scale.sampler_speed import measure_sampler
 from bertd.program import run_main
 
-_PARTS: dict[str, Callable[[], list[ScaleFigure]]] = {"sampler": measure_sampler, "start": measure_start}
+_PARTS: dict[str, Callable[[], list[ScaleFigure]]] = {
+    "sampler": measure_sampler,
+    "start": measure_start,
+    "machines": measure_machines,
+}
 
 
 def main(argv: list[str] | None = None) -> int:

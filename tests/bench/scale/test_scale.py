@@ -26,3 +26,13 @@ def test_the_sampler_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     (figure,) = json.loads(capsys.readouterr().out)
     assert figure["name"] == "lookup of one of 2.4 billion sequences" and figure["limit"] == 1.0
     assert 0 < figure["value"] < 1000
+
+
+def test_without_root_machines_are_left_out_with_the_reason(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    assert main(["--part", "machines", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out) == []
+    assert "machines: left out: network namespaces need root" in said.err

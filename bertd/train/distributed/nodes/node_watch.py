@@ -17,8 +17,9 @@ from collections.abc import Mapping
 from bertd.train.distributed.nodes.store import MeetingKeys
 
 BEAT_S = 1.0
-LOST_S = 8.0
-"""Without a sign of life. With the time between two looks it stays below ten seconds."""
+LOST_S = 6.0
+"""Without a sign of life. With the time between two looks, and the grace of the ranks, the runner knows of it within
+ten seconds."""
 _LOOK_S = 0.25
 _END_S = 45.0
 """For the ranks to exit by themselves, 28 s of which are for a save in progress; then this process and they end."""

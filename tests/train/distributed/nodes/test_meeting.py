@@ -15,6 +15,7 @@ from bertd.errors import DeviceError
 from bertd.run.ranks.meeting import MEETING_VARIABLE, MeetingBoard, report_meeting
 from bertd.run.recipe.load import parse_recipe
 from bertd.run.recipe.schema import DevicesSection
+from bertd.train.distributed import peer_watch
 from bertd.train.distributed.nodes import gather, node_watch
 from bertd.train.distributed.nodes.gather import gather_nodes
 from bertd.train.distributed.nodes.node_records import NodeFacts, NodeReply, find_difference
@@ -127,8 +128,8 @@ def test_too_few_machines_are_an_error_with_the_remedy(meeting: Meeting, monkeyp
 
 
 def test_a_lost_machine_is_noticed_within_ten_seconds() -> None:
-    # A beat that was just sent, the silence that is allowed, and a look.
-    assert BEAT_S + LOST_S + node_watch._LOOK_S < 10
+    # A beat that was just sent, the silence that is allowed, a look, and the grace of the ranks.
+    assert BEAT_S + LOST_S + node_watch._LOOK_S + peer_watch._GRACE_S < 10
 
 
 def test_a_silent_machine_closes_the_pipe_of_the_ranks(meeting: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
