@@ -15,6 +15,8 @@ OPENAPI_GENERATOR ?= openapi-python-client==0.29.1
 TRACKERS ?= tensorboard==2.21.0 wandb==0.31.0 mlflow-skinny==3.17.2 trackio==0.43.0
 # For tests of preparation on several machines, and for bench-scale.
 RAY ?= ray[client]==2.60.0
+# Makes a local S3 server and reads from it, for tests.
+OBJECT_STORES ?= s3fs moto[server]
 BUDGET ?= 2min
 # Data set for bench-quality, bench-plan and bench-pretraining, by name or path.
 DATA   ?= wiki-books
@@ -58,7 +60,11 @@ $(VENV)/.trackers: $(VENV)/.installed
 $(VENV)/.ray: $(VENV)/.installed
 	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/ray "$(RAY)" && touch $@ || true
 
-test: install $(VENV)/.triton $(VENV)/.trackers $(VENV)/.ray
+# For a test alone, and apart: they are large.
+$(VENV)/.object_stores: $(VENV)/.installed
+	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/object_stores $(OBJECT_STORES) && touch $@ || true
+
+test: install $(VENV)/.triton $(VENV)/.trackers $(VENV)/.ray $(VENV)/.object_stores
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 # With what it needs, for one test alone: it brings httpx, which bertd does not use. Without it that test says so and skips.

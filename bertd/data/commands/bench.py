@@ -181,7 +181,8 @@ def copy_sources(sources: list[Source], *, folder: Path) -> list[str]:
             for unit in source.files:
                 target = folder / f"{number}-{copy}" / unit.name
                 target.parent.mkdir(exist_ok=True)
-                shutil.copyfile(unit, target)
+                with unit.open("rb") as original, target.open("wb") as copied:
+                    shutil.copyfileobj(original, copied)
             names.append(f"{source.kind}:{folder / f'{number}-{copy}'}")
     return names
 

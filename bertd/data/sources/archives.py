@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any, BinaryIO, cast
 
 from bertd.data.sources.compression import (
@@ -26,14 +26,14 @@ from bertd.data.sources.compression import (
     open_decompressed,
     strip_compression_suffix,
 )
+from bertd.data.sources.hidden_files import is_hidden
+from bertd.data.sources.remote_files import SourceFile
 from bertd.errors import CorpusError
 
 _TAR_SUFFIXES = (".tar", ".tgz", ".tbz2", ".txz")
 _ZIP_MAGIC = b"PK\x03\x04"
 _DOCUMENT_PARTS = frozenset({"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"})
 """Files of the formats that are a zip by themselves: Office's, EPUB and OpenDocument, Java's."""
-_LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
-"""What the file managers of macOS and Windows leave in folders and archives."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class SourceStream:
     """Decompressed bytes."""
 
 
-def is_archive(path: Path) -> bool:
+def is_archive(path: SourceFile) -> bool:
     """Whether a file holds files: a zip of files, or a tar, compressed or not.
 
     A tar is known by its content, or by its name if it has no mark, as old ones.
@@ -65,7 +65,7 @@ def is_archive(path: Path) -> bool:
             return is_tar_head(content.read(TAR_HEAD_LENGTH))
 
 
-def describe_misnamed(path: Path) -> str | None:
+def describe_misnamed(path: SourceFile) -> str | None:
     """A line for a file whose name says another compression than its first bytes.
 
     Raises:
@@ -82,7 +82,7 @@ def describe_misnamed(path: Path) -> str | None:
 
 
 @contextmanager
-def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterator[Iterator[SourceStream]]:
+def open_source(path: SourceFile, *, members: frozenset[str] | None = None) -> Iterator[Iterator[SourceStream]]:
     """Open a file for reading: one stream, or one for each file in an archive.
 
     Args:
@@ -104,7 +104,7 @@ def open_source(path: Path, *, members: frozenset[str] | None = None) -> Iterato
 
 
 @contextmanager
-def _errors_of(path: Path) -> Iterator[None]:
+def _errors_of(path: SourceFile) -> Iterator[None]:
     try:
         yield
     except EOFError as error:
@@ -119,7 +119,7 @@ def _errors_of(path: Path) -> Iterator[None]:
         raise CorpusError(f"{path}: cannot read: {reason}; check the file and its permissions") from error
 
 
-def _is_zip_of_files(path: Path) -> bool:
+def _is_zip_of_files(path: SourceFile) -> bool:
     with path.open("rb") as raw:
         if raw.read(len(_ZIP_MAGIC)) != _ZIP_MAGIC:
             return False
@@ -128,7 +128,7 @@ def _is_zip_of_files(path: Path) -> bool:
 
 
 def _open_tar_members(
-    content: BinaryIO, *, raw: BinaryIO, path: Path, members: frozenset[str] | None
+    content: BinaryIO, *, raw: BinaryIO, path: SourceFile, members: frozenset[str] | None
 ) -> Iterator[SourceStream]:
     with tarfile.open(fileobj=content, mode="r|") as tar:
         for member in tar:
@@ -138,7 +138,7 @@ def _open_tar_members(
 
 
 def _open_zip_members(
-    archive: zipfile.ZipFile, *, raw: BinaryIO, path: Path, members: frozenset[str] | None
+    archive: zipfile.ZipFile, *, raw: BinaryIO, path: SourceFile, members: frozenset[str] | None
 ) -> Iterator[SourceStream]:
     """The files of a zip.
 
@@ -180,10 +180,3 @@ class _ForwardStream(io.RawIOBase):
         piece = self._stream.read(len(buffer))
         buffer[: len(piece)] = piece
         return len(piece)
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a path below a folder, or in an archive, has a part that begins with a dot or that a system left."""
-    # A tar that was made with `../a.txt` keeps the dots.
-    parts = [part for part in PurePath(name).parts if part != ".."]
-    return any(part.startswith(".") or part in _LEFT_BY_SYSTEMS for part in parts)

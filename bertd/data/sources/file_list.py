@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from bertd.data.sources.archives import is_hidden
+from bertd.data.sources.hidden_files import is_hidden
 from bertd.data.sources.kinds import SourceKind
 from bertd.errors import CorpusError
 from bertd.run.amounts.quantities import format_count

@@ -32,6 +32,7 @@ from bertd.data.sources.readers.wiki.headings import Headings
 from bertd.data.sources.readers.wiki.wikiextractor import WikiExtractor
 from bertd.data.sources.readers.wiki.wikitext103 import WikiText103
 from bertd.data.sources.readers.wiki.wikixml import WikiXml
+from bertd.data.sources.remote_files import SourceFile, is_url, list_remote_files
 from bertd.errors import CorpusError
 from bertd.run.amounts.quantities import format_count
 from bertd.run.paths import expand_user
@@ -46,18 +47,18 @@ class Source:
     kind: SourceKind
     path: str
     """As given on the command line."""
-    files: tuple[Path, ...]
+    files: tuple[SourceFile, ...]
     """In the order of their paths; none for a data set of the hub."""
     members: frozenset[str] | None = None
     """Files to read inside the one archive in `files`; None for all."""
 
     @property
-    def units(self) -> tuple[Path | None, ...]:
+    def units(self) -> tuple[SourceFile | None, ...]:
         """What to open, in order: the files, or one None for a data set of the hub."""
         return self.files or (None,)
 
     @property
-    def watched_files(self) -> tuple[Path, ...]:
+    def watched_files(self) -> tuple[SourceFile, ...]:
         """What the text comes from: the files, or those below a folder that `datasets` reads."""
         if self.files:
             return self.files
@@ -69,7 +70,7 @@ class Source:
         """Size of the files on disk."""
         return sum(file.stat().st_size for file in self.files)
 
-    def open(self, unit: Path | None) -> AbstractContextManager[Iterator[SourceStream]]:
+    def open(self, unit: SourceFile | None) -> AbstractContextManager[Iterator[SourceStream]]:
         """Open one of the units: a stream for a file, many for an archive."""
         if unit is None:
             return nullcontext(iter([SourceStream(name=self.path, raw=BytesIO(), content=BytesIO())]))
@@ -204,9 +205,13 @@ def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -
     if kind in (SourceKind.HF, SourceKind.HF_SENTENCES):
         return [Source(kind=kind, path=str(expand_user(path)), files=())]
     try:
-        if kind is None and is_saved_dataset(expand_user(path)):
+        files: list[SourceFile]
+        if is_url(path):
+            files = [*list_remote_files(path)]
+        elif kind is None and is_saved_dataset(expand_user(path)):
             return [Source(kind=SourceKind.HF, path=str(expand_user(path)), files=())]
-        files = list_files(path, note=note)
+        else:
+            files = [*list_files(path, note=note)]
     except OSError as error:
         place = error.filename or path
         raise CorpusError(f"{place}: cannot read: {error.strerror}; check the permissions") from error
@@ -215,7 +220,7 @@ def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -
     if kind is not None:
         return [Source(kind=kind, path=path, files=tuple(files))]
     archives = set(filter(is_archive, files))
-    by_kind: dict[SourceKind, list[Path]] = {}
+    by_kind: dict[SourceKind, list[SourceFile]] = {}
     for file in files:
         if file not in archives:
             with open_source(file) as streams:
@@ -224,12 +229,12 @@ def _find_one(name: str, *, encoding: str | None, note: Callable[[str], None]) -
     for kind, of_kind in by_kind.items():
         _note_mismatches(kind, list(map(str, of_kind)), note=note)
     sources = [Source(kind=kind, path=path, files=tuple(of_kind)) for kind, of_kind in by_kind.items()]
-    for file in sorted(archives):
+    for file in sorted(archives, key=str):
         sources += _find_in_archive(file, encoding=encoding, note=note)
     return sources
 
 
-def _find_in_archive(file: Path, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
+def _find_in_archive(file: SourceFile, *, encoding: str | None, note: Callable[[str], None]) -> list[Source]:
     """A source for each kind of file in an archive.
 
     Raises:
@@ -264,7 +269,8 @@ def _note_mismatches(kind: SourceKind, names: list[str], *, note: Callable[[str]
 
 def _split_kind(name: str) -> tuple[SourceKind | None, str]:
     word, colon, path = name.partition(":")
-    if colon and word in list(SourceKind):
+    # hf:// is a file system, and hf: a kind.
+    if colon and word in list(SourceKind) and not path.startswith("//"):
         return SourceKind(word), path
     return None, name
 
@@ -273,6 +279,8 @@ def absolute_source(name: str) -> str:
     """A source with an absolute path, for another folder or machine; a data set of the hub as it is."""
     kind, path = _split_kind(name)
     if kind in (SourceKind.HF, SourceKind.HF_SENTENCES) and not Path(split_config(path)[0]).exists():
+        return name
+    if is_url(path):
         return name
     absolute = str(expand_user(path).absolute())
     return absolute if kind is None else f"{kind}:{absolute}"

@@ -14,6 +14,7 @@ from bertd.data.prepare.parts.counts import PartTally
 from bertd.data.prepare.parts.part_file import PartFacts, PartFile, part_path
 from bertd.data.prepare.parts.tokenize_part import PartTask, SourceBlock
 from bertd.data.sources.readers.document import Block, Reader
+from bertd.data.sources.remote_files import SourceFile
 from bertd.data.sources.spec import Source
 
 PART_BYTES = 1 << 22
@@ -109,7 +110,7 @@ class TaskPlanner:
         if blocks:
             yield self._make_task(blocks, next_file=len(self._files), next_block=0)
 
-    def _read_blocks(self, source: int, path: Path | None, *, before: int) -> Iterator[Block]:
+    def _read_blocks(self, source: int, path: SourceFile | None, *, before: int) -> Iterator[Block]:
         """The blocks of one file, or of the files in a tar."""
         with self._sources[source].open(path) as streams:
             for stream in streams:
