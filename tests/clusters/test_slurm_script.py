@@ -68,8 +68,13 @@ def test_the_script_signals_the_shell_before_the_limit_and_asks_for_what_the_rec
 def test_bash_takes_every_script() -> None:
     one, other = tiny(), tiny(budget="hours = 1")
     array = slurm_array_script("search", [run_of(one), run_of(other)], SlurmOptions(3600.0, at_once=1))
+    several = script_of(one.model_copy(update={"devices": one.devices.model_copy(update={"nodes": 3})}))
+    assert "#SBATCH --nodes=3\n" in several
+    assert (
+        'srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --exclude="$first" bertd join "$first" --port 29400' in several
+    )
     assert "#SBATCH --array=1-2%1\n" in array
-    for script in (script_of(one), array):
+    for script in (script_of(one), array, several):
         done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
         assert (done.returncode, done.stderr) == (0, "")
 

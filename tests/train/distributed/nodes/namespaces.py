@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from tests.jobs.runner_box import with_tests_on_path
 from tests.train.distributed.nodes.slow_switch import DEVICE, SlowSwitch
 from tests.waiting import PATIENCE_S
@@ -71,18 +73,26 @@ class Machine:
         self.processes.append(process)
         return process
 
+    def kill_one(self, word: str) -> None:
+        """Kill the process there that has this word in its command."""
+        (pid,) = [pid for pid in self._pids() if word in psutil.Process(pid).cmdline()]
+        os.kill(pid, signal.SIGKILL)
+
     def kill_all(self) -> None:
         """Kill every process there."""
-        found = subprocess.run(
-            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, check=False, timeout=PATIENCE_S
-        )
-        for pid in found.stdout.split():
+        for pid in self._pids():
             try:
-                os.kill(int(pid), signal.SIGKILL)
+                os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
         for process in self.processes:
             process.wait(PATIENCE_S)
+
+    def _pids(self) -> list[int]:
+        found = subprocess.run(
+            ["ip", "netns", "pids", self.namespace], capture_output=True, text=True, check=False, timeout=PATIENCE_S
+        )
+        return [int(pid) for pid in found.stdout.split()]
 
 
 class Machines:

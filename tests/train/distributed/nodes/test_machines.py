@@ -218,6 +218,18 @@ def test_a_partition_that_heals_ends_the_attempt_and_no_more(pair: Cluster, tmp_
     assert largest_difference(pair.weights(LONG), alone.weights(LONG)) <= TOLERANCE
 
 
+def test_a_rank_that_is_killed_on_another_machine_is_named_and_both_go_on(pair: Cluster) -> None:
+    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.join(1)
+    pair.wait_for(lambda records: steps_done(records) > 5, what="steps")
+    pair.machines[1].kill_one("bertd.train.distributed.worker")
+    pair.end(first)
+    pair.end(second)
+    check_whole(pair, steps=LONG)
+    (restart,) = [record for record in pair.records() if isinstance(record, RestartRecord)]
+    assert "machine-2: a rank ended with status 137" in restart.cause
+    assert [start.world_size for start in starts(pair.records())] == [2, 2]
+
+
 def test_three_machines_train_over_a_network_that_loses_packets(tmp_path: Path, dataset: Path) -> None:
     with Machines(3) as machines:
         cluster = Cluster(machines, tmp_path, dataset)
