@@ -83,7 +83,7 @@ def collect_start_warnings(
         **_collect_slow_path_warnings(execution.kernels, execution.attention, ranks),
         **_collect_memory_warnings(execution),
         **_collect_device_warnings(ranks, execution.setup.precision),
-        **_collect_bias_warnings(run_inputs.recipe, starting_point),
+        **_collect_weight_warnings(run_inputs.recipe, starting_point),
         **_collect_disk_warnings(run_inputs, model, starting_point),
     }
 
@@ -131,14 +131,22 @@ def _collect_memory_warnings(execution: ExecutionPlan) -> dict[str, str]:
     return {"micro_batch_lowered": execution.micro.too_large} if execution.micro.too_large else {}
 
 
-def _collect_bias_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:
-    if starting_point.start_from is None or recipe.model.head_bias == "zero":
+def _collect_weight_warnings(recipe: Recipe, starting_point: StartingPoint) -> dict[str, str]:
+    """Keys about first weights that a loaded checkpoint brings itself."""
+    if starting_point.start_from is None:
         return {}
-    message = (
-        f'[model] head_bias = "{recipe.model.head_bias}" has no effect: the output bias is that of '
-        f"{starting_point.start_from}; --set model.head_bias=zero says so"
-    )
-    return {"head_bias_unused": message}
+    warnings: dict[str, str] = {}
+    if recipe.model.head_bias != "zero":
+        warnings["head_bias_unused"] = (
+            f'[model] head_bias = "{recipe.model.head_bias}" has no effect: the output bias is that of '
+            f"{starting_point.start_from}; --set model.head_bias=zero says so"
+        )
+    if recipe.model.first_weights != "normal":
+        warnings["first_weights_unused"] = (
+            f'[model] first_weights = "{recipe.model.first_weights}" has no effect: the weights are those of '
+            f"{starting_point.start_from}; --set model.first_weights=normal says so"
+        )
+    return warnings
 
 
 def _collect_device_warnings(ranks: Ranks, precision: Precision) -> dict[str, str]:

@@ -132,7 +132,8 @@ def test_the_checkpoints_output_bias_stays_and_a_recipe_that_wants_another_gets_
     tmp_path: Path, dataset: Path
 ) -> None:
     export, loss = export_of_a_run(tmp_path / "first", dataset)
-    paths, stop_signal = make_run(tmp_path / "second", dataset, f'model.start_from="{export}"', FREQUENCY), Event()
+    keys = (f'model.start_from="{export}"', FREQUENCY, "model.first_weights=cooccurrence")
+    paths, stop_signal = make_run(tmp_path / "second", dataset, *keys), Event()
     with attempt(paths, stop_signal=stop_signal) as trainer:
         trainer.execute_next_plan()
         stop_signal.set()
@@ -141,9 +142,11 @@ def test_the_checkpoints_output_bias_stays_and_a_recipe_that_wants_another_gets_
 
     assert kind_of(paths, ValidationRecord)[0].loss == pytest.approx(loss, abs=1e-6)
     # Once: the second attempt resumes its own checkpoint.
-    (alert,) = kind_of(paths, AlertRecord)
-    assert (alert.code, alert.level) == ("head_bias_unused", "warning")
-    assert alert.message.startswith('[model] head_bias = "frequency" has no effect') and str(export) in alert.message
+    bias, weights = kind_of(paths, AlertRecord)
+    assert (bias.code, bias.level) == ("head_bias_unused", "warning")
+    assert bias.message.startswith('[model] head_bias = "frequency" has no effect') and str(export) in bias.message
+    assert (weights.code, weights.level) == ("first_weights_unused", "warning")
+    assert '[model] first_weights = "cooccurrence" has no effect' in weights.message and str(export) in weights.message
 
 
 def test_once_it_has_a_checkpoint_of_its_own_the_first_weights_are_not_read_again(

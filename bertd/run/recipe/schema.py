@@ -93,6 +93,10 @@ class ModelSection(RecipeSection):
     head_bias: Literal["zero", "frequency"] = "zero"
     """Initial output bias; frequency is the log of each token's share of the data. Ignored with start_from, which
     brings its own. The old code: zero."""
+    first_weights: Literal["normal", "cooccurrence"] = "normal"
+    """normal: drawn from N(0, 0.02), as BERT's. cooccurrence: embeddings and the first attention layer from counts of
+    which words stand near each other, which take seconds of the budget; with norm = "pre" and learned positions.
+    Ignored with start_from. Source: docs/quality.md."""
     depth_scaled_init: bool = False
     """Divide the initial weights of residual projections by sqrt(2 layers). Source: Radford et al. 2019; BERT: no."""
 
@@ -111,6 +115,8 @@ class ModelSection(RecipeSection):
                 'positions = "rotary" and activation = "geglu" go together (ModernBERT), with norm = "pre" and '
                 "embedding_norm = true; change those keys"
             )
+        if self.first_weights == "cooccurrence" and (self.norm != "pre" or self.positions != "learned"):
+            raise ValueError('first_weights = "cooccurrence" goes with norm = "pre" and positions = "learned"')
         if self.local_attention is not None and self.positions != "rotary":
             raise ValueError('local_attention goes with positions = "rotary" (ModernBERT); leave it out')
         if self.norm == "pre" and self.embedding_norm and self.activation == "gelu_tanh":

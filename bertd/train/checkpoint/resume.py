@@ -2,11 +2,13 @@
 
 Initial weights are drawn from the seed, or read from a checkpoint of stock transformers. If they are drawn, the output
 bias can begin at the logarithm of each token's frequency: guessing by frequency is the first thing that a model learns,
-and this way it costs no training. A loaded checkpoint has learned it: its bias stays, and the start record says so.
+and this way it costs no training; which words stand near each other can be counted, too (bertd/train/cooccurrence). A
+loaded checkpoint has learned both: its weights stay, and the start record says so.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,8 @@ from bertd.run.paths import step_folder_name, step_of
 from bertd.train.checkpoint.copy_to_machines import on_every_machine
 from bertd.train.checkpoint.format import find_checkpoint, load_checkpoint, quarantine
 from bertd.train.checkpoint.retention import Retention
+from bertd.train.cooccurrence.first_weights import write_first_weights
+from bertd.train.cooccurrence.neighbour_counts import NeighbourCounts
 from bertd.train.distributed.process_group import Ranks
 from bertd.train.optim.optimizer import Optimizers
 from bertd.train.run_inputs import RunInputs
@@ -148,17 +152,19 @@ def _skip_rolled_back_batches(state: TrainState, rollbacks: Sequence[RollbackRec
 
 def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel, ranks: Ranks) -> str | None:
     """Load the model that the recipe starts from, if it names one; each rank of the first machine reads it itself."""
-    source = run_inputs.recipe.model.start_from
+    section = run_inputs.recipe.model
+    source = section.start_from
     if source is None:
-        if run_inputs.recipe.model.head_bias == "frequency":
+        if section.head_bias == "frequency":
             initialize_bias_from_frequency(model, run_inputs.dataset)
+        if section.first_weights == "cooccurrence":
+            _count_first_weights(model, run_inputs.dataset, ranks)
         return None
     family = "the first machine's copy"
     if not ranks.node:
         family = load_pretrained(model, source, entries=run_inputs.dataset.vocabulary.entries)
     if ranks.num_nodes > 1:
-        for parameter in model.parameters():
-            dist.broadcast(parameter.data, src=0)
+        _broadcast_weights(model)
     return f"{family} of {source}"
 
 
@@ -167,3 +173,21 @@ def initialize_bias_from_frequency(model: MaskedLanguageModel, dataset: DataMixt
     """Let the untrained model guess by frequency: output bias = log of each token's share."""
     shares_V = torch.from_numpy(token_shares(dataset))
     model.head.bias[: dataset.vocabulary.size] = shares_V.log().to(model.head.bias)
+
+
+def _count_first_weights(model: MaskedLanguageModel, dataset: DataMixture, ranks: Ranks) -> None:
+    """Rank 0 counts, with all cores of a machine without GPUs; the others take its weights."""
+    began_s = time.monotonic()
+    if ranks.is_first:
+        counts = NeighbourCounts.of_text(dataset, device=ranks.device)
+        vocabulary = dataset.vocabulary
+        write_first_weights(model, counts, special=sorted(vocabulary.special), mask=vocabulary.mask)
+        seconds = time.monotonic() - began_s
+        log_line(f"bertd: first weights from {counts.num_tokens:,} tokens of the data, in {seconds:.1f} s")
+    if ranks.world_size > 1:
+        _broadcast_weights(model)
+
+
+def _broadcast_weights(model: MaskedLanguageModel) -> None:
+    for parameter in model.parameters():
+        dist.broadcast(parameter.data, src=0)
