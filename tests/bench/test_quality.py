@@ -99,9 +99,9 @@ def test_one_of_our_arms_runs_to_the_end_of_its_budget(recipe: Recipe, tmp_path:
 def test_the_table_compares_with_the_best_stock_arm(recipe: Recipe) -> None:
     spent = SpentBudget(steps=10, sequences=160, seconds=240.0)
     rows = [
-        ResultRow("stock, slow", True, spent, Evaluation((7.0, 8.0))),
-        ResultRow("stock, fast", True, spent, Evaluation((6.5, 7.5))),
-        ResultRow("bertd", False, spent, Evaluation((5.5, 7.0))),
+        ResultRow("stock, slow", True, (spent,), (Evaluation((7.0, 8.0)),)),
+        ResultRow("stock, fast", True, (spent,), (Evaluation((6.5, 7.5)),)),
+        ResultRow("bertd", False, (spent,), (Evaluation((5.5, 7.0)),)),
     ]
 
     lines = format_table(rows, Evaluator(recipe, max_sequences=8), budget_s=240.0, at_once=1).splitlines()
@@ -112,6 +112,19 @@ def test_the_table_compares_with_the_best_stock_arm(recipe: Recipe) -> None:
         "7.000 +- 0.500",
         "-0.750 +- 0.250",
     ]
+
+
+def test_of_several_seeds_the_errors_over_sequences_and_over_seeds_are_joined() -> None:
+    spent = SpentBudget(steps=10, sequences=160, seconds=240.0)
+    stock = ResultRow("stock", True, (spent, spent), (Evaluation((7.0, 8.0)), Evaluation((7.4, 8.4))))
+    ours = ResultRow("bertd", False, (spent, spent), (Evaluation((6.0, 7.0)), Evaluation((6.0, 7.0))))
+
+    # Paired by seed the differences are -1.0 and -1.4 in every sequence: their standard error is 0.2.
+    difference = ours.minus(stock)
+    assert difference.value == pytest.approx(-1.2) and difference.standard_error == pytest.approx(0.2)
+    # The mean of stock has 0.5 over the two sequences, and 0.2 over the two seeds.
+    assert stock.mean.value == pytest.approx(7.7)
+    assert stock.mean.standard_error == pytest.approx((0.5**2 + 0.2**2) ** 0.5)
 
 
 def test_arms_at_once_share_the_cores_and_keep_their_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

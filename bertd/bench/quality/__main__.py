@@ -8,18 +8,20 @@ masked tokens.
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
+import statistics
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from bertd.bench.quality.arms import ABLATIONS, OURS, STOCK, Arm, StockArm, build_small_recipe
-from bertd.bench.quality.evaluate import Evaluation, Evaluator
+from bertd.bench.quality.evaluate import Evaluation, Evaluator, Mean
 from bertd.bench.quality.stock import SpentBudget
 from bertd.bench.quality.train_arms import parse_budget_s, train_all
 from bertd.program import run_main
@@ -27,6 +29,7 @@ from bertd.run.amounts.durations import format_duration
 from bertd.run.paths import find_data_set
 
 _EVALUATED_SEQUENCES = 512
+_FIRST_SEED = 42
 
 
 @dataclass(frozen=True)
@@ -35,8 +38,30 @@ class ResultRow:
 
     name: str
     is_stock: bool
-    spent: SpentBudget
-    evaluation: Evaluation
+    spents: tuple[SpentBudget, ...]
+    """Of each seed."""
+    evaluations: tuple[Evaluation, ...]
+    """Of each seed."""
+
+    @property
+    def mean(self) -> Mean:
+        """Mean over seeds and sequences."""
+        return mean_over_seeds([evaluation.mean for evaluation in self.evaluations])
+
+    def minus(self, other: ResultRow) -> Mean:
+        """This loss minus the other's, paired by seed and by sequence."""
+        pairs = zip(self.evaluations, other.evaluations, strict=True)
+        return mean_over_seeds([mine.minus(theirs) for mine, theirs in pairs])
+
+
+def mean_over_seeds(means: list[Mean]) -> Mean:
+    """The mean, with a standard error over sequences and, of several seeds, over these.
+
+    The sequences are the same for all seeds, so their error does not fall with the number of seeds.
+    """
+    over_sequences = statistics.fmean(each.standard_error for each in means)
+    over_seeds = statistics.stdev(each.value for each in means) / len(means) ** 0.5 if len(means) > 1 else 0.0
+    return Mean(statistics.fmean(each.value for each in means), math.hypot(over_sequences, over_seeds))
 
 
 def main() -> int:
@@ -54,16 +79,21 @@ def _compare(args: argparse.Namespace) -> None:
     shards = str(find_data_set(args.data))
     evaluator = Evaluator(build_small_recipe(shards=shards, budget_s=args.budget), max_sequences=_EVALUATED_SEQUENCES)
     with tempfile.TemporaryDirectory(prefix="bertd-quality-") as folder:
-        trained = train_all(arms, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
-        for arm, (export, spent) in zip(arms, trained, strict=True):
-            rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spent, evaluator.evaluate(export)))
+        seeds = range(_FIRST_SEED, _FIRST_SEED + args.seeds)
+        seeded = [replace(arm, keys=(*arm.keys, f"run.seed={seed}")) for arm in arms for seed in seeds]
+        trained = train_all(seeded, shards=shards, budget_s=args.budget, folder=Path(folder), at_once=at_once)
+        for number, arm in enumerate(arms):
+            of_arm = trained[number * args.seeds : (number + 1) * args.seeds]
+            spents = tuple(spent for _, spent in of_arm)
+            evaluations = tuple(evaluator.evaluate(export) for export, _ in of_arm)
+            rows.append(ResultRow(arm.name, isinstance(arm, StockArm), spents, evaluations))
     print(format_table(rows, evaluator, budget_s=args.budget, at_once=at_once))
 
 
 def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float, at_once: int) -> str:
     """The results as a table, with notes on its columns."""
-    stock = [row.evaluation for row in rows if row.is_stock]
-    reference = min(stock, key=lambda evaluation: evaluation.mean.value) if stock else rows[0].evaluation
+    stock = [row for row in rows if row.is_stock]
+    reference = min(stock, key=lambda row: row.mean.value) if stock else rows[0]
     cores = len(os.sched_getaffinity(0))
     share = f"{cores} cores of a CPU" if at_once == 1 else f"1/{at_once} of {cores} cores of a CPU, {at_once} at once"
     lines = [
@@ -75,14 +105,20 @@ def format_table(rows: list[ResultRow], evaluator: Evaluator, *, budget_s: float
         f"{'':34} {'steps':>6} {'sequences':>9} {'seconds':>7} {'validation loss':>17} {'difference':>17}",
     ]
     for row in rows:
-        loss, higher = row.evaluation.mean, row.evaluation.minus(reference)
-        compared = "" if row.evaluation is reference else f"{higher.value:+.3f} +- {higher.standard_error:.3f}"
+        loss, higher = row.mean, row.minus(reference)
+        compared = "" if row is reference else f"{higher.value:+.3f} +- {higher.standard_error:.3f}"
+        steps, sequences, seconds = (
+            statistics.fmean(values)
+            for values in zip(*((each.steps, each.sequences, each.seconds) for each in row.spents), strict=True)
+        )
         lines.append(
-            f"{row.name:34} {row.spent.steps:6,} {row.spent.sequences:9,} {row.spent.seconds:7.0f} "
+            f"{row.name:34} {steps:6,.0f} {sequences:9,.0f} {seconds:7.0f} "
             f"{f'{loss.value:.3f} +- {loss.standard_error:.3f}':>17} {compared:>17}".rstrip()
         )
     against = "the best stock arm" if stock else "the first row"
-    notes = f"difference: against {against}, sequence by sequence; +-: standard error over them, one seed"
+    num_seeds = len(rows[0].evaluations)
+    over = "them, one seed" if num_seeds == 1 else f"them and over {num_seeds} seeds, which are paired, too"
+    notes = f"difference: against {against}, sequence by sequence; +-: standard error over {over}"
     return "\n".join([*lines, "", notes])
 
 
@@ -96,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", default=[""], nargs="+", metavar="TEXT", help="only arms whose name contains one of these"
     )
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="trainings of each arm (1)")
     parser.add_argument(
         "--at-once", type=int, default=1, metavar="N", help="number of arms that run at once and share the cores (1)"
     )

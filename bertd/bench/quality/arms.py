@@ -63,7 +63,10 @@ MODERN = (
     "model.ffn=704",
 )
 """ModernBERT's layer, with the same number of weights. Source: Warner et al. 2024."""
-BEST = ("optimizer.peak_lr=4e-3", "optimizer.clip=1.0")
+COUNTED = ("model.first_weights=cooccurrence", "optimizer.peak_lr=1e-3")
+"""Weights that begin with what can be counted are not to be changed as fast as those that begin as noise."""
+DRAWN = ("model.first_weights=normal", "optimizer.peak_lr=4e-3")
+BEST = ("optimizer.clip=1.0", *COUNTED)
 
 STOCK = (
     *(StockArm(f"BertForMaskedLM, AdamW {lr:g}", lr) for lr in (2.5e-4, 5e-4, 1e-3)),
@@ -71,15 +74,17 @@ STOCK = (
 )
 OURS = OurArm("bertd", BEST)
 ABLATIONS = (
-    OurArm("bertd, AdamW 2e-3", (*BEST, "optimizer.kind=adamw", "optimizer.peak_lr=2e-3")),
+    OurArm("bertd, drawn first weights", (*BEST, *DRAWN)),
+    OurArm("bertd, AdamW", (*BEST, "optimizer.kind=adamw")),
+    OurArm("bertd, drawn, AdamW 2e-3", (*BEST, *DRAWN, "optimizer.kind=adamw", "optimizer.peak_lr=2e-3")),
     OurArm("bertd, 15 % masked", (*BEST, *MASKED_15)),
     OurArm("bertd, output bias from zero", (*BEST, "model.head_bias=zero")),
     OurArm("bertd, batches of 8", (*BEST, "batch.sequences=8", "batch.micro=8")),
     OurArm("bertd, batches of 32", (*BEST, "batch.sequences=32")),
     OurArm("bertd, peak rate 2e-3", (*BEST, "optimizer.peak_lr=2e-3")),
     OurArm("bertd, gradients not clipped", (*BEST, "optimizer.clip=0.0")),
-    OurArm("bertd, depth-scaled first weights", (*BEST, "model.depth_scaled_init=true")),
-    OurArm("bertd, rotary and GeGLU", (*BEST, *MODERN)),
+    OurArm("bertd, drawn, depth-scaled", (*BEST, *DRAWN, "model.depth_scaled_init=true")),
+    OurArm("bertd, drawn, rotary and GeGLU", (*BEST, *DRAWN, *MODERN)),
     OurArm("bertd, 6 layers x 384", (*BEST, "model.layers=6", "model.width=384", "model.heads=6", "model.ffn=1536")),
     OurArm("bertd, 2 layers x 256", (*BEST, "model.layers=2")),
 )
