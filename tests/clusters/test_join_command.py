@@ -35,6 +35,20 @@ def test_a_run_of_one_machine_takes_no_other(tmp_path: Path, monkeypatch: pytest
     assert "is a run of one machine" in said.err.replace("\n│", "")
 
 
+def test_a_run_of_another_machine_is_looked_for_where_ssh_finds_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bertd: Bertd
+) -> None:
+    recipe = tmp_path / "two.toml"
+    recipe.write_text(TINY.format(budget="steps = 5", shards="/data") + "nodes = 2\nport = 1025\n")
+    monkeypatch.setattr("tests.cli.fake_daemon.find_recipe", lambda name: recipe)
+    with SshServer(tmp_path / "box") as server, FakeDaemon(tmp_path / "there.sock"):
+        monkeypatch.setenv("PATH", f"{server.bin}:{os.environ['PATH']}")
+        said = bertd("join", f"7-demo@box:{tmp_path}/there.sock", "--wait", "1s")
+    assert said.code == 69
+    # `box` is an alias of ssh's configuration.
+    assert said.err.startswith("bertd: 127.0.0.1:1025: no run waits there")
+
+
 def test_hosts_are_further_machines_of_the_recipe(tmp_path: Path, dataset: Path, bertd: Bertd) -> None:
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(TINY.format(budget="steps = 5", shards=dataset))

@@ -16,6 +16,7 @@ from bertd.cli.options import parse_time
 
 _LOOK_S = 1.0
 _CONNECT_S = 5.0
+_SSH_S = 10.0
 
 
 def join(
@@ -136,7 +137,15 @@ def _ask_daemon(run: str, destination: str, *, port: int | None) -> _Meeting:
     devices = parse_recipe(view.toml, name=view.run_id).devices
     if devices.nodes == 1:
         raise typer.BadParameter(f"{run} is a run of one machine; its recipe has no [devices] nodes")
-    return _Meeting(destination.rpartition("@")[2], port or devices.port, view.run_id)
+    return _Meeting(_find_address(host.destination), port or devices.port, view.run_id)
+
+
+def _find_address(destination: str) -> str:
+    """The name or address by which ssh connects: a destination may be an alias of its configuration."""
+    done = subprocess.run(["ssh", "-G", destination], capture_output=True, text=True, check=False, timeout=_SSH_S)
+    words = (line.split(" ", 1) for line in done.stdout.splitlines())
+    found = next((word[1] for word in words if word[0] == "hostname" and len(word) == 2), "")
+    return found or destination.rpartition("@")[2]
 
 
 def _listens(meeting: _Meeting) -> bool:

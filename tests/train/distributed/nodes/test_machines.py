@@ -230,6 +230,17 @@ def test_a_rank_that_is_killed_on_another_machine_is_named_and_both_go_on(pair: 
     assert [start.world_size for start in starts(pair.records())] == [2, 2]
 
 
+def test_the_first_machine_is_killed_and_continues_with_the_one_that_waits(pair: Cluster) -> None:
+    pair.train(steps=LONG, devices="count = 1\nnodes = 2")
+    second = pair.join(1)
+    pair.wait_for(lambda records: steps_done(records) > 5, what="steps")
+    pair.machines[0].kill_all()
+    pair.end(pair.train(steps=LONG, devices="count = 1\nnodes = 2"))
+    pair.end(second)
+    check_whole(pair, steps=LONG)
+    assert [start.world_size for start in starts(pair.records())] == [2, 2]
+
+
 def test_three_machines_train_over_a_network_that_loses_packets(tmp_path: Path, dataset: Path) -> None:
     with Machines(3) as machines:
         cluster = Cluster(machines, tmp_path, dataset)
