@@ -33,15 +33,11 @@ class NeighbourCounts:
     """int64: how often each entry is in the sample."""
     contexts_C: Tensor
     """int64 ids of the context words, the most frequent first; no special tokens."""
-    _ids: Tensor
-    """int64: the sample."""
+    _cells: Tensor
+    """int64: for each token of the sample the first cell of its row in a table, which has a column for all words that
+    are no context words, too."""
     _columns: Tensor
-    """int64: for each token of the sample its number among the context words, or -1."""
-
-    @property
-    def num_tokens(self) -> int:
-        """Of the sample."""
-        return len(self._ids)
+    """int64: for each token of the sample its column."""
 
     @classmethod
     def of_text(cls, mixture: DataMixture, *, device: torch.device) -> NeighbourCounts:
@@ -68,29 +64,31 @@ class NeighbourCounts:
         eligible_V[list(special)] = 0
         num_contexts = min(_MAX_CONTEXTS, _MAX_CELLS // vocab_size, int((eligible_V > 0).sum()))
         contexts_C = eligible_V.argsort(descending=True, stable=True)[:num_contexts]
-        columns_V = torch.full_like(frequencies_V, -1)
+        columns_V = torch.full_like(frequencies_V, num_contexts)
         columns_V[contexts_C] = torch.arange(num_contexts, device=ids.device)
-        return cls(frequencies_V, contexts_C, _ids=ids, _columns=columns_V[ids])
+        return cls(frequencies_V, contexts_C, _cells=ids * (num_contexts + 1), _columns=columns_V[ids])
+
+    @property
+    def num_tokens(self) -> int:
+        """Of the sample."""
+        return len(self._cells)
 
     def at(self, offsets: Iterable[int]) -> Tensor:
-        """Count at some offsets together: VC, float32.
+        """Count at some offsets together: VC, int64.
 
         Args:
             offsets: where the context word stands: 1 is the next token, -1 the one before.
         """
-        num_contexts = len(self.contexts_C)
-        cells = [self._cells(offset, num_contexts) for offset in offsets]
-        V = len(self.frequencies_V)
-        return torch.bincount(torch.cat(cells), minlength=V * num_contexts).view(V, num_contexts).float()
+        V, width = len(self.frequencies_V), len(self.contexts_C) + 1
+        cells = torch.cat([self._cells_at(offset) for offset in offsets])
+        return torch.bincount(cells, minlength=V * width).view(V, width)[:, :-1]
 
-    def _cells(self, offset: int, num_contexts: int) -> Tensor:
+    def _cells_at(self, offset: int) -> Tensor:
         distance = abs(offset)
         before, after = slice(None, -distance), slice(distance, None)
-        ids, columns = (
-            (self._ids[before], self._columns[after]) if offset > 0 else (self._ids[after], self._columns[before])
-        )
-        is_context = columns >= 0
-        return ids[is_context] * num_contexts + columns[is_context]
+        if offset > 0:
+            return self._cells[before] + self._columns[after]
+        return self._cells[after] + self._columns[before]
 
 
 def _spread_blocks(tokens: ArrayFile | IndexArray, *, max_tokens: int) -> IndexArray:

@@ -3,7 +3,7 @@
 Source of the table and its factor: Levy & Goldberg 2014; Levy et al. 2015. The factor is found by subspace iteration,
 Halko et al. 2011, algorithm 4.4, with Gram matrices instead of QR decompositions, which take ten times as long here.
 
-Shapes: V vocabulary entries, C context words, K width of a vector.
+Shapes: V vocabulary entries, C context words, N cells with counts, K width of a vector.
 """
 
 from __future__ import annotations
@@ -22,21 +22,18 @@ def mutual_information(counts_VC: Tensor, *, prior: float = 0.0) -> Tensor:
     """Pointwise mutual information of word and context in nats, where it is positive, else 0: VC.
 
     Args:
-        counts_VC: how often they stand together.
+        counts_VC: how often they stand together, int64; most are 0, and so is the information there.
         prior: counts, of pairs as chance would have them, that are added to each cell: they draw the values of rare
             pairs, which chance made, towards 0.
     """
-    rows_V1, columns_C = counts_VC.sum(1, keepdim=True), counts_VC.sum(0)
+    rows_V, columns_C = counts_VC.sum(1), counts_VC.sum(0)
     shares_C = columns_C / columns_C.sum()
-    if prior:
-        # log (n + prior) / (expected + prior)
-        return (
-            ((counts_VC + prior) / torch.addcmul(counts_VC.new_tensor(prior), rows_V1, shares_C)).log_().clamp_(min=0)
-        )
-    # The logarithm of 0 counts is minus infinity, which becomes 0.
-    return (
-        (counts_VC / rows_V1.clamp(min=1) / shares_C.clamp(min=torch.finfo(shares_C.dtype).tiny)).log_().clamp_(min=0)
-    )
+    row_N, column_N = counts_VC.nonzero(as_tuple=True)
+    expected_N = rows_V[row_N] * shares_C[column_N]
+    information_N = ((counts_VC[row_N, column_N] + prior) / (expected_N + prior)).log_().clamp_(min=0)
+    table_VC = torch.zeros(counts_VC.shape, dtype=information_N.dtype, device=counts_VC.device)
+    table_VC[row_N, column_N] = information_N
+    return table_VC
 
 
 def factorise(table_VC: Tensor, *, width: int, generator: torch.Generator) -> Tensor:

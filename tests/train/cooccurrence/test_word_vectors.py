@@ -9,7 +9,7 @@ import torch
 
 from bertd.train.cooccurrence.word_vectors import factorise, mutual_information
 
-COUNTS = torch.tensor([[8.0, 0.0], [1.0, 3.0], [0.0, 0.0]])
+COUNTS = torch.tensor([[8, 0], [1, 3], [0, 0]])
 
 
 def test_mutual_information_of_counts_by_hand() -> None:
@@ -28,7 +28,7 @@ def test_a_prior_draws_values_towards_zero_and_those_of_rare_pairs_more() -> Non
 
 
 def test_contexts_that_never_stand_there_give_no_nan() -> None:
-    counts = torch.tensor([[2.0, 0.0], [1.0, 0.0]])
+    counts = torch.tensor([[2, 0], [1, 0]])
     for prior in (0.0, 1.0):
         assert torch.isfinite(mutual_information(counts, prior=prior)).all()
 
