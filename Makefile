@@ -116,7 +116,7 @@ bench-plan: install
 # Sparse files of 300 billion tokens, preparation by several workers, and two machines as network namespaces, which need
 # root and are left out without it: ten minutes.
 bench-scale: install $(VENV)/.ray
-	$(BIN)/python -m bertd.bench.scale
+	PYTHONPATH=$(VENV)/apart/ray $(BIN)/python -m bertd.bench.scale
 
 # Ways to forecast a final loss, on the recorded runs of the tests; prints the values that ship.
 bench-forecast: install

@@ -10,6 +10,7 @@ from dataclasses import asdict
 
 from bertd.bench.scale.figures import ScaleFigure
 from bertd.bench.scale.machines_speed import measure_machines
+from bertd.bench.scale.ray_speed import measure_ray
 from bertd.bench.scale.run_start import measure_start
 from bertd.bench.scale.sampler_speed import measure_sampler
 from bertd.program import run_main
@@ -17,6 +18,7 @@ from bertd.program import run_main
 _PARTS: dict[str, Callable[[], list[ScaleFigure]]] = {
     "sampler": measure_sampler,
     "start": measure_start,
+    "ray": measure_ray,
     "machines": measure_machines,
 }
 

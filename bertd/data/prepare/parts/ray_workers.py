@@ -50,7 +50,7 @@ class RayWorkers:
         """Number of the part, and of the actor, by the reference to the result."""
         try:
             ray.init(
-                address if address.startswith(CLIENT_PREFIX) else os.environ.get("RAY_ADDRESS"),
+                address if address.startswith(CLIENT_PREFIX) else os.environ.get("RAY_ADDRESS", "local"),
                 log_to_driver=False,
                 logging_level="error",
                 **({} if address.startswith(CLIENT_PREFIX) else {"ignore_reinit_error": True}),
