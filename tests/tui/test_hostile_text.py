@@ -6,6 +6,9 @@ dialog.
 
 from __future__ import annotations
 
+import json
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +16,12 @@ from textual.pilot import Pilot
 
 from bertd.api.models import StatusView
 from bertd.errors import TransitionError
-from tests.cli.fake_daemon import FakeDaemon
+from tests.cli.fake_daemon import Answer, FakeDaemon, Request, frame
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_segments, screen_text
 from tests.tui.settled import settled
 from tests.tui.terminal import Terminal
+from tests.waiting import PATIENCE_S
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.plain_output import render_page, summary
@@ -107,3 +111,63 @@ def test_no_clipboard_write_reaches_a_terminal(tmp_path: Path) -> None:
     assert "\x1b]52" not in output
     assert "\x9b" not in output
     assert "\u202e" not in output
+
+
+_FREE_TEXTS = {
+    *("name", "reason", "text", "message", "model", "folder", "detail", "health_text", "user", "task", "toml"),
+    *("kernels", "kernels_reason", "attention", "attention_reason", "micro_batch_reason", "device_name", "drained_by"),
+    *("state_dir", "bertd", "source", "metric", "export", "path"),
+}
+"""Fields that anyone may have written."""
+_VIEWS = "023456781"
+_DIALOGS = "pPcSfbn?"
+
+
+def _made_hostile(value: object, *, key: str = "") -> object:
+    if isinstance(value, dict):
+        return {each: _made_hostile(inner, key=each) for each, inner in value.items()}
+    if isinstance(value, list):
+        return [_made_hostile(each, key=key) for each in value]
+    return f"{HOSTILE}{value}" if isinstance(value, str) and key in _FREE_TEXTS else value
+
+
+class _HostileDaemon(FakeDaemon):
+    """Every free text of every answer is hostile."""
+
+    def answer(self, request: Request) -> Answer:
+        answer = super().answer(request)
+        return replace(answer, body=json.dumps(_made_hostile(json.loads(answer.body))).encode())
+
+
+def _open_dialog(daemon: FakeDaemon, terminal: Terminal, key: str) -> str:
+    """Press the key while the daemon's state is fresh, until its dialog is there."""
+    output, end = "", time.monotonic() + PATIENCE_S
+    while "esc" not in output and time.monotonic() < end:
+        daemon.stream.put(frame(daemon.status))
+        output += terminal.read_for(0.5).decode(errors="replace")
+        terminal.press(key)
+        output += terminal.read_for(2.0).decode(errors="replace")
+    assert "esc" in output, f"{key} opened no dialog: {output[-2000:]!r}"
+    return output
+
+
+@pytest.mark.long
+def test_no_view_and_no_dialog_lets_an_escape_sequence_through_to_a_terminal(tmp_path: Path) -> None:
+    socket, status = tmp_path / "d.sock", _hostile_status()
+    daemon = _HostileDaemon(socket, status=status, runs=status.runs, jobs=status.jobs)
+    daemon.log = f"{HOSTILE}\n".encode() * 50
+    with daemon, Terminal(["--socket", str(socket)], columns=140, rows=45) as terminal:
+        output = terminal.read_until("\\x1b]52")
+        for key in _VIEWS:
+            terminal.press(key)
+            output += terminal.read_until("\\x1b]52")
+            output += terminal.read_for(0.5).decode(errors="replace")  # What the view asked for.
+        for key in _DIALOGS:
+            output += _open_dialog(daemon, terminal, key)
+            terminal.press("\x1b")
+            output += terminal.read_until("\\x1b]52")
+    asked = {request.path.split("/")[-1] for request in daemon.requests}
+    assert asked >= {"status", "log", "scores", "sweeps", "runs", "series"}
+    for forbidden in ("\x1b]52", "aGFja2Vk\x07", "\x9b", "\u202e", "\x1b[31m"):
+        at = output.find(forbidden)
+        assert at < 0, f"{forbidden!r} in {output[max(0, at - 200) : at + 50]!r}"
