@@ -88,7 +88,7 @@ class Cluster:
         arguments = ("train", recipe, "--folder", self.paths.root)
         return self.machines[0].start(*arguments, cwd=self._folder, log=self.logs[0])
 
-    def join(self, number: int, *, address: str | None = None) -> subprocess.Popen[bytes]:
+    def add_machine(self, number: int, *, address: str | None = None) -> subprocess.Popen[bytes]:
         """Start `bertd join` on another machine."""
         host = address or self.machines[0].address
         arguments = ("join", host, "--port", str(PORT), "--wait", "5min")
@@ -159,7 +159,7 @@ def one_machine(folder: Path, dataset: Path, *, steps: int, devices: str) -> Clu
 
 
 def test_two_machines_compute_what_one_does(pair: Cluster, tmp_path: Path, dataset: Path) -> None:
-    first, second = pair.train(steps=20, devices="count = 1\nnodes = 2"), pair.join(1)
+    first, second = pair.train(steps=20, devices="count = 1\nnodes = 2"), pair.add_machine(1)
     pair.end(first)
     pair.end(second)
     check_whole(pair, steps=20)
@@ -170,7 +170,7 @@ def test_two_machines_compute_what_one_does(pair: Cluster, tmp_path: Path, datas
 
 
 def test_a_pause_saves_and_both_continue(pair: Cluster) -> None:
-    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.join(1)
+    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.add_machine(1)
     pair.machines.switch.delay_s = 0.1
     pair.wait_for(lambda records: steps_done(records) > 1, what="a step")
     first.send_signal(signal.SIGTERM)
@@ -184,7 +184,7 @@ def test_a_pause_saves_and_both_continue(pair: Cluster) -> None:
 
 def test_a_killed_machine_is_done_without(pair: Cluster, tmp_path: Path, dataset: Path) -> None:
     first = pair.train(steps=LONG, devices="count = 1\nnodes = 2\nmin_nodes = 1")
-    pair.join(1)
+    pair.add_machine(1)
     pair.wait_for(lambda records: steps_done(records) > 5, what="steps")
     pair.machines.cut(pair.machines[1])
     pair.machines[1].kill_all()
@@ -205,7 +205,7 @@ def test_a_killed_machine_is_done_without(pair: Cluster, tmp_path: Path, dataset
 
 
 def test_a_partition_that_heals_ends_the_attempt_and_no_more(pair: Cluster, tmp_path: Path, dataset: Path) -> None:
-    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.join(1)
+    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.add_machine(1)
     pair.wait_for(lambda records: steps_done(records) > 5, what="steps")
     pair.machines.cut(pair.machines[1])
     pair.wait_for(lambda records: any(isinstance(each, RestartRecord) for each in records), what="a restart")
@@ -219,7 +219,7 @@ def test_a_partition_that_heals_ends_the_attempt_and_no_more(pair: Cluster, tmp_
 
 
 def test_a_rank_that_is_killed_on_another_machine_is_named_and_both_go_on(pair: Cluster) -> None:
-    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.join(1)
+    first, second = pair.train(steps=LONG, devices="count = 1\nnodes = 2"), pair.add_machine(1)
     pair.wait_for(lambda records: steps_done(records) > 5, what="steps")
     pair.machines[1].kill_one("bertd.train.distributed.worker")
     pair.end(first)
@@ -232,7 +232,7 @@ def test_a_rank_that_is_killed_on_another_machine_is_named_and_both_go_on(pair: 
 
 def test_the_first_machine_is_killed_and_continues_with_the_one_that_waits(pair: Cluster) -> None:
     pair.train(steps=LONG, devices="count = 1\nnodes = 2")
-    second = pair.join(1)
+    second = pair.add_machine(1)
     pair.wait_for(lambda records: steps_done(records) > 5, what="steps")
     pair.machines[0].kill_all()
     pair.end(pair.train(steps=LONG, devices="count = 1\nnodes = 2"))
@@ -247,7 +247,7 @@ def test_three_machines_train_over_a_network_that_loses_packets(tmp_path: Path, 
         machines.switch.delay_s, machines.switch.loss = 0.005, 0.01
         first = cluster.train(steps=20, devices="count = 1\nnodes = 3")
         # Over IPv6.
-        others = [cluster.join(number, address=machines[0].address6) for number in (1, 2)]
+        others = [cluster.add_machine(number, address=machines[0].address6) for number in (1, 2)]
         for process in (first, *others):
             cluster.end(process)
         check_whole(cluster, steps=20)
