@@ -29,8 +29,10 @@ PROOF  ?= gpu-proof
 MINUTES ?= 10
 
 BIN := $(VENV)/bin
+# Of the suite.
+PROCESSES ?= $(shell expr $$(nproc) + 1)
 
-.PHONY: install demo docs test test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-plan bench-forecast bench-scale gallery gpu-proof check clean
+.PHONY: install demo docs test test-clusters test-long fuzz faults bench-data bench-quality bench-glue bench-pretraining bench-daemon bench-tui bench-plan bench-forecast bench-scale gallery gpu-proof check clean
 
 install: $(VENV)/.installed
 
@@ -64,8 +66,13 @@ $(VENV)/.ray: $(VENV)/.installed
 $(VENV)/.object_stores: $(VENV)/.installed
 	$(BIN)/pip install --quiet --upgrade --target $(VENV)/apart/object_stores $(OBJECT_STORES) && touch $@ || true
 
-test: install $(VENV)/.triton $(VENV)/.trackers $(VENV)/.ray $(VENV)/.object_stores
-	$(BIN)/python -m pytest -n auto --dist loadfile
+# One process more than cores: many tests wait for a daemon.
+test: install $(VENV)/.triton $(VENV)/.trackers
+	$(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+
+# On a local Ray cluster and a local S3 server, which `make test` does without: they take minutes to install.
+test-clusters: install $(VENV)/.ray $(VENV)/.object_stores
+	$(BIN)/python -m pytest tests/clusters tests/data/prepare/test_many_machines.py tests/data/sources/test_remote_files.py -rs
 
 # With what it needs, for one test alone: it brings httpx, which bertd does not use. Without it that test says so and skips.
 $(VENV)/.openapi: $(VENV)/.installed
@@ -80,12 +87,12 @@ fuzz: install
 
 # Only the files with such a test: to collect all costs each process half a minute.
 test-long: install $(VENV)/.triton $(VENV)/.openapi
-	$(BIN)/python -m pytest -n auto -m "long and not faults" $$(grep -rl --include='*.py' 'mark\.long' tests)
+	$(BIN)/python -m pytest -n $(PROCESSES) -m "long and not faults" $$(grep -rl --include='*.py' 'mark\.long' tests)
 
 # The long fault suite, one test at a time. Tests that mount disks need root and are otherwise skipped with the reason.
 # The timeout is for a test that hangs: a kill loop of a minute takes half an hour on a machine with much other work.
 faults: install
-	$(BIN)/python -m pytest tests/faults -m "" -p no:xdist --timeout 5400 -rs
+	$(BIN)/python -m pytest tests/faults tests/train/distributed/nodes/test_machines.py -m "" -p no:xdist --timeout 5400 -rs
 
 bench-data: install
 	$(BIN)/python -m bertd.data.commands.bench

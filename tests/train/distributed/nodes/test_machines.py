@@ -33,7 +33,7 @@ from tests.train.distributed.nodes.namespaces import PORT, Machine, Machines, mi
 from tests.waiting import PATIENCE_S, wait_for
 
 pytestmark = [
-    pytest.mark.long,
+    pytest.mark.faults,
     pytest.mark.skipif(bool(missing_for_namespaces()), reason=missing_for_namespaces() or "-"),
 ]
 
