@@ -63,7 +63,7 @@ MODERN = (
     "model.ffn=704",
 )
 """ModernBERT's layer, with the same number of weights. Source: Warner et al. 2024."""
-COUNTED = ("model.first_weights=cooccurrence", "optimizer.peak_lr=1e-3")
+COUNTED = ("model.first_weights=cooccurrence", "optimizer.peak_lr=2.5e-4")
 """Weights that begin with what can be counted are not to be changed as fast as those that begin as noise."""
 DRAWN = ("model.first_weights=normal", "optimizer.peak_lr=4e-3")
 BEST = ("optimizer.clip=1.0", *COUNTED)
@@ -81,7 +81,7 @@ ABLATIONS = (
     OurArm("bertd, output bias from zero", (*BEST, "model.head_bias=zero")),
     OurArm("bertd, batches of 8", (*BEST, "batch.sequences=8", "batch.micro=8")),
     OurArm("bertd, batches of 32", (*BEST, "batch.sequences=32")),
-    OurArm("bertd, peak rate 2e-3", (*BEST, "optimizer.peak_lr=2e-3")),
+    OurArm("bertd, peak rate 5e-4", (*BEST, "optimizer.peak_lr=5e-4")),
     OurArm("bertd, gradients not clipped", (*BEST, "optimizer.clip=0.0")),
     OurArm("bertd, drawn, depth-scaled", (*BEST, *DRAWN, "model.depth_scaled_init=true")),
     OurArm("bertd, drawn, rotary and GeGLU", (*BEST, *DRAWN, *MODERN)),

@@ -37,7 +37,10 @@ def k8s(
             "--data-claim", metavar="CLAIM", help="The same for data sets, at /data, read only.", show_default=False
         ),
     ] = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", metavar="NAME", show_default=False)] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", metavar="NAME", help="Of all objects; without it kubectl's.", show_default=False),
+    ] = None,
     set_: SettingsOption = None,
     budget: BudgetOption = None,
     name: NameOption = None,
