@@ -158,7 +158,7 @@ def _initialize_weights(run_inputs: RunInputs, model: MaskedLanguageModel, ranks
         if section.head_bias == "frequency":
             initialize_bias_from_frequency(model, run_inputs.dataset)
         if section.first_weights == "cooccurrence":
-            _count_first_weights(model, run_inputs.dataset, ranks)
+            _count_first_weights(model, run_inputs, ranks)
         return None
     family = "the first machine's copy"
     if not ranks.node:
@@ -175,13 +175,15 @@ def initialize_bias_from_frequency(model: MaskedLanguageModel, dataset: DataMixt
     model.head.bias[: dataset.vocabulary.size] = shares_V.log().to(model.head.bias)
 
 
-def _count_first_weights(model: MaskedLanguageModel, dataset: DataMixture, ranks: Ranks) -> None:
+def _count_first_weights(model: MaskedLanguageModel, run_inputs: RunInputs, ranks: Ranks) -> None:
     """Rank 0 counts, with all cores of a machine without GPUs; the others take its weights."""
     began_s = time.monotonic()
     if ranks.is_first:
-        counts = NeighbourCounts.of_text(dataset, device=ranks.device)
-        vocabulary = dataset.vocabulary
-        write_first_weights(model, counts, special=sorted(vocabulary.special), mask=vocabulary.mask)
+        vocabulary = run_inputs.dataset.vocabulary
+        counts = NeighbourCounts.of_text(run_inputs.dataset, device=ranks.device)
+        write_first_weights(
+            model, counts, special=sorted(vocabulary.special), mask=vocabulary.mask, seed=run_inputs.recipe.run.seed
+        )
         seconds = time.monotonic() - began_s
         log_line(f"bertd: first weights from {counts.num_tokens:,} tokens of the data, in {seconds:.1f} s")
     if ranks.world_size > 1:

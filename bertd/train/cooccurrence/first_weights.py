@@ -45,6 +45,7 @@ _KERNEL_WIDTH = 0.8
 _SHARPNESS = 10.0
 """Attention score at the offset; far from it scores are about 0."""
 _LEAST_OVERLAP = 0.3
+"""A query for several offsets is scaled up until its score at each is _SHARPNESS, but not by more than 1 / this."""
 _RIDGE = 1e-2
 """Of the regression, relative to the mean diagonal."""
 _HEAD_SCALE = 0.1
@@ -55,14 +56,17 @@ _LOGIT_SCALE = 3.0 * 256
 """Of the last norm, times the residual's width: with these two the first loss was lowest, at width 256."""
 
 
-def write_first_weights(model: MaskedLanguageModel, counts: NeighbourCounts, *, special: list[int], mask: int) -> None:
+def write_first_weights(
+    model: MaskedLanguageModel, counts: NeighbourCounts, *, special: list[int], mask: int, seed: int
+) -> None:
     """Replace the first weights of a model with learned positions and pre-norm.
 
     Args:
+        seed: of the rotation and the frequencies that are drawn.
         special: ids of the special tokens, whose embeddings stay as they were drawn, but for the mask's.
         mask: id of the mask token; its embedding is orthogonal to all words', since it says nothing.
     """
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         layout = _Layout.draw(model, generator)
         vectors_VT = _token_vectors(counts, special=special, width=layout.num_token_dims, generator=generator)
