@@ -6,6 +6,7 @@ import time
 
 from textual.pilot import Pilot
 
+from tests.tui.screen_text import screen_text
 from tests.waiting import PATIENCE_S
 
 
@@ -16,8 +17,18 @@ async def settled(pilot: Pilot[None]) -> None:
     matter of chance on a busy machine.
     """
     await pilot.pause()
-    end_s = time.monotonic() + PATIENCE_S
-    while working := [worker for worker in pilot.app.workers if not worker.is_finished]:
+    end_s, num_quiet = time.monotonic() + PATIENCE_S, 0
+    # Twice: what a worker brought, or a key moved, may start the next one.
+    while num_quiet < 2:
+        working = [worker for worker in pilot.app.workers if not worker.is_finished]
         assert time.monotonic() < end_s, f"still at work: {working}"
+        num_quiet = 0 if working else num_quiet + 1
+        await (pilot.pause(0.01) if working else pilot.pause())
+
+
+async def eventually(pilot: Pilot[None], words: str) -> bool:
+    """Wait until the screen shows the words."""
+    end_s = time.monotonic() + PATIENCE_S
+    while words not in screen_text(pilot.app) and time.monotonic() < end_s:
         await pilot.pause(0.01)
-    await pilot.pause()
+    return words in screen_text(pilot.app)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 from textual.pilot import Pilot
@@ -10,7 +9,7 @@ from textual.pilot import Pilot
 from bertd.errors import UnknownJobError
 from tests.tui.fake_feed import FakeFeed
 from tests.tui.screen_text import screen_text
-from tests.waiting import PATIENCE_S
+from tests.tui.settled import eventually
 from tui.charts.chart_view import SMOOTHINGS, CurvesRequest
 from tui.charts.reference import PUBLISHED
 from tui.dashboard import Dashboard
@@ -38,14 +37,6 @@ async def _press(pilot: Pilot[None], *keys: str) -> str:
             await pilot.pause()
         await pilot.pause()
     return screen_text(pilot.app)
-
-
-async def eventually(pilot: Pilot[None], words: str) -> bool:
-    """Wait until the screen shows the words."""
-    end = time.monotonic() + PATIENCE_S
-    while words not in screen_text(pilot.app) and time.monotonic() < end:
-        await pilot.pause()
-    return words in screen_text(pilot.app)
 
 
 async def test_t_goes_through_the_axes_and_the_daemon_is_asked_for_each() -> None:

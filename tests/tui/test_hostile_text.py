@@ -120,7 +120,8 @@ _FREE_TEXTS = {
 }
 """Fields that anyone may have written."""
 _VIEWS = "023456781"
-_DIALOGS = "pPcSfbn?"
+_DIALOGS = "pPcSfbn"
+"""Not the help, which has the text of bindings alone."""
 
 
 def _made_hostile(value: object, *, key: str = "") -> object:

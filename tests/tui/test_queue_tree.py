@@ -8,7 +8,7 @@ from bertd.records import DependencyCondition, DependencyState, JobKind, JobStat
 from tests.cli import samples
 from tests.tui.fake_feed import NOW, FakeFeed
 from tests.tui.screen_text import screen_lines, screen_text
-from tests.tui.settled import settled
+from tests.tui.settled import eventually, settled
 from tui.dashboard import Dashboard
 from tui.display_options import DisplayOptions
 from tui.panels.queue import urgency
@@ -86,7 +86,7 @@ async def test_sweeps_have_a_row_above_their_runs_and_waiting_jobs_say_what_they
         assert "3 settings" in lines[at] and "└" in lines[at + 1]
         await pilot.press("down", "down")
         await settled(pilot)
-        assert "Job 14" in screen_text(app) and "job 13, other, done (waiting)" in screen_text(app)
+        assert await eventually(pilot, "job 13, other, done (waiting)") and "Job 14" in screen_text(app)
 
 
 async def test_expected_times_have_a_column_where_there_is_room() -> None:

@@ -15,7 +15,7 @@ from subprocess import Popen
 
 import psutil
 
-from bertd.errors import StorageError
+from bertd.errors import RunFolderError, StorageError
 from bertd.jobs.runner.attempt_follower import AttemptFollower
 from bertd.jobs.runner.budget_end import BudgetEnd, ExportCommand
 from bertd.jobs.runner.child_process import StopSignal, run_child_process
@@ -99,6 +99,7 @@ class PretrainRunner:
         self._meeting: MeetingBoard | None = None
         """Of an attempt on several machines."""
         self._has_met = False
+        self._is_journal_away = False
 
     def run(self) -> Outcome:
         """Run attempts until there is an outcome; a failure is written to the journal too."""
@@ -211,7 +212,7 @@ class PretrainRunner:
     def _tick_ledger(self) -> None:
         # Read the clock before the journal: records that follow are about a later moment.
         now_s = time.monotonic()
-        self._follower.follow()
+        self._follow_journal()
         try:
             self._begin_after_meeting()
             self._apply_clock_marks()
@@ -221,6 +222,16 @@ class PretrainRunner:
             if not self._has_warned:
                 log_line(f"runner: {error}")
             self._has_warned = True
+
+    def _follow_journal(self) -> None:
+        """While the ranks train, a journal that cannot be read ends nothing: they write to the file they have open."""
+        try:
+            self._follower.follow()
+            self._is_journal_away = False
+        except RunFolderError as error:
+            if not self._is_journal_away:
+                log_line(f"runner: {error}; the ranks go on, and it is read once that works")
+            self._is_journal_away = True
 
     def _begin_after_meeting(self) -> None:
         """Of several machines: charge from the moment when they had met."""

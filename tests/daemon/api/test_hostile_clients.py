@@ -18,7 +18,7 @@ from bertd.records import JobState
 from tests.daemon.api.fuzz_cases import IS_RANDOM, NUM_CASES
 from tests.daemon.daemon_box import DaemonBox
 from tests.jobs.fake_ranks import Plan
-from tests.waiting import PATIENCE_S
+from tests.waiting import PATIENCE_S, wait_for
 
 _MOST_GROWN_BYTES = 40e6
 """What 300 connections with their buffers, and a page of frames, may take."""
@@ -117,3 +117,19 @@ def test_a_pipe_in_place_of_a_run_s_file_does_not_hold_the_daemon(box: DaemonBox
     path.with_name("away").rename(path)
     box.release()
     assert box.wait_for_state(job.id, JobState.DONE, JobState.FAILED).state is JobState.DONE
+
+
+def test_a_run_goes_on_while_its_journal_cannot_be_read(box: DaemonBox) -> None:
+    box.plan(Plan(hold_at=3))
+    job = box.submit(steps=20)
+    box.wait_for_step(job.id, 3)
+    paths = box.run_paths(job.id)
+    away = paths.journal.with_name("away")
+    paths.journal.rename(away)
+    paths.journal.mkdir()
+    wait_for(lambda: "the ranks go on, and it is read once that works" in paths.log.read_text(), what="the runner")
+    paths.journal.rmdir()
+    away.rename(paths.journal)
+    box.release()
+    assert box.wait_for_state(job.id, JobState.DONE, JobState.FAILED, JobState.LOST).state is JobState.DONE
+    assert box.steps(job.id) == list(range(1, 21))
